@@ -1,0 +1,193 @@
+"""Features <-> serialized `tf.train.Example`: no other module spells a feature key.
+
+Each feature is one bytes value: the raw little-endian array, or UTF-8 text. That writes about 25 times faster than float
+lists and parses as a batch with `tf.io.parse_example` and `tf.io.decode_raw`. The message is encoded here directly in the
+protocol-buffer wire format, so that writing, verifying and inspecting a data set need no TensorFlow; tests hold it against
+TensorFlow's own reading and writing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from seis_tf.config import Settings
+
+_NUMPY = {"float32": "<f4", "int64": "<i8"}
+
+
+class Feature(Settings):
+    """One entry of a record."""
+
+    name: str
+    dtype: Literal["float32", "int64", "string"]
+    shape: tuple[int, ...] = ()
+
+
+def waveform_features(
+    spectrogram_shape: tuple[int, int], n_samples: int | None, sampling_rate_hz: float | None
+) -> list[Feature]:
+    """Features of a waveform record.
+
+    Args:
+        spectrogram_shape: [frequency, time].
+        n_samples: samples of the waveform; None where the source holds spectrograms only.
+        sampling_rate_hz: unused where there are no waveforms.
+    """
+    features = [Feature(name="spectrogram", dtype="float32", shape=spectrogram_shape)]
+    if n_samples is not None and sampling_rate_hz is not None:
+        features.append(Feature(name="waveform", dtype="float32", shape=(n_samples,)))
+    return features + [
+        Feature(name="label", dtype="int64"),
+        Feature(name="group", dtype="string"),
+        Feature(name="record_id", dtype="string"),
+        Feature(name="station", dtype="string"),
+        Feature(name="snr_db", dtype="float32"),
+        Feature(name="peak_amplitude", dtype="float32"),
+        Feature(name="clipped", dtype="int64"),
+    ]
+
+
+def dart_features(
+    n_minutes: int, n_buoys: int, n_sources: int, truth_shape: tuple[int, int] | None = None
+) -> list[Feature]:
+    """Features of a DART record: water level in m, mask (1 where there is a sample), slip in m, and the wave to come."""
+    features = [
+        Feature(name="water_level_m", dtype="float32", shape=(n_minutes, n_buoys)),
+        Feature(name="mask", dtype="float32", shape=(n_minutes, n_buoys)),
+        Feature(name="weights_m", dtype="float32", shape=(n_sources,)),
+        Feature(name="mw", dtype="float32"),
+        Feature(name="group", dtype="string"),
+        Feature(name="record_id", dtype="string"),
+    ]
+    if truth_shape is not None:
+        features.append(Feature(name="truth_m", dtype="float32", shape=truth_shape))
+    return features
+
+
+def encode(values: Mapping[str, object], features: list[Feature]) -> bytes:
+    """One record as a serialized Example.
+
+    Raises:
+        ValueError: a feature is missing, unknown, or has another shape.
+    """
+    if values.keys() != {feature.name for feature in features}:
+        raise ValueError(f"record: expected features {[f.name for f in features]}, received {list(values)}")
+    parts = []
+    for feature in features:
+        payload = _to_bytes(values[feature.name], feature)
+        parts += (_entry_header(feature.name, len(payload)), payload)
+    parts.insert(0, _header(1, sum(map(len, parts))))  # Example.features
+    return b"".join(parts)
+
+
+def decode(record: bytes, features: list[Feature]) -> dict[str, np.ndarray | str]:
+    """A serialized Example back as arrays and strings.
+
+    Raises:
+        ValueError: the message is no Example of these features.
+    """
+    found = {}
+    for _, entry in _numbered(_one(record, 1)):
+        found[bytes(_one(entry, 1)).decode()] = _one(_one(_one(entry, 2), 1), 1)
+    missing = [feature.name for feature in features if feature.name not in found]
+    if missing:
+        raise ValueError(f"expected features {[f.name for f in features]}, received {sorted(found)}")
+    return {feature.name: _from_bytes(found[feature.name], feature) for feature in features}
+
+
+def parse_batch(serialized, features: list[Feature]) -> dict:
+    """In the TensorFlow graph: strings [batch] -> tensors [batch, ...], only the features that are asked for.
+
+    Args:
+        serialized: tf.string [batch].
+        features: which ones.
+    """
+    import tensorflow as tf
+
+    raw = tf.io.parse_example(serialized, {f.name: tf.io.FixedLenFeature([], tf.string) for f in features})
+    parsed = {}
+    for feature in features:
+        if feature.dtype == "string":
+            parsed[feature.name] = raw[feature.name]
+            continue
+        values = tf.io.decode_raw(raw[feature.name], tf.as_dtype(feature.dtype), fixed_length=None)
+        # ensure_shape and not reshape: a record of another width must be an error, not a longer batch
+        values = tf.ensure_shape(values, [None, int(np.prod(feature.shape, dtype=int))])
+        parsed[feature.name] = tf.reshape(values, [-1, *feature.shape])
+    return parsed
+
+
+def _to_bytes(value: object, feature: Feature) -> bytes:
+    if feature.dtype == "string":
+        return str(value).encode()
+    array = np.ascontiguousarray(value, dtype=_NUMPY[feature.dtype]) if feature.shape else np.asarray(value)
+    if array.shape != feature.shape:
+        raise ValueError(f"feature {feature.name}: expected shape {feature.shape}, received {array.shape}")
+    return array.astype(_NUMPY[feature.dtype], copy=False).tobytes()
+
+
+def _from_bytes(payload: memoryview, feature: Feature) -> np.ndarray | str:
+    if feature.dtype == "string":
+        return bytes(payload).decode()
+    dtype = np.dtype(_NUMPY[feature.dtype])
+    expected = dtype.itemsize * int(np.prod(feature.shape, dtype=int))
+    if len(payload) != expected:
+        raise ValueError(f"feature {feature.name}: expected {expected} bytes, received {len(payload)}")
+    return np.frombuffer(payload, dtype).reshape(feature.shape)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _header(number: int, length: int) -> bytes:
+    """Tag and length of a length-delimited field."""
+    return bytes([number << 3 | 2]) + _varint(length)
+
+
+@functools.lru_cache(maxsize=256)
+def _entry_header(name: str, length: int) -> bytes:
+    """All that stands before a payload in an entry of Features.feature: the nested headers from the inside out."""
+    headers = _header(1, length)  # BytesList.value
+    headers = _header(1, length + len(headers)) + headers  # Feature.bytes_list
+    headers = _header(2, length + len(headers)) + headers  # the entry's value
+    headers = _header(1, len(name.encode())) + name.encode() + headers  # the entry's key
+    return _header(1, length + len(headers)) + headers  # Features.feature
+
+
+def _one(message: bytes | memoryview, number: int) -> memoryview:
+    for found, payload in _numbered(memoryview(message)):
+        if found == number:
+            return payload
+    raise ValueError(f"expected a serialized Example, received a message without field {number}")
+
+
+def _numbered(view: memoryview):
+    position, end = 0, len(view)
+    while position < end:
+        tag = view[position]
+        if tag & 7 != 2:
+            raise ValueError(f"expected a serialized Example, received wire type {tag & 7} at byte {position}")
+        length, shift, position = 0, 0, position + 1
+        while True:
+            if position >= end or shift > 35:
+                raise ValueError(f"expected a serialized Example, received a broken length at byte {position}")
+            byte = view[position]
+            position += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        if position + length > end:
+            raise ValueError(f"expected {length} bytes at byte {position}, received {end - position}")
+        yield tag >> 3, view[position : position + length]
+        position += length

@@ -1,0 +1,63 @@
+"""The TFRecord container: length, CRC of the length, payload, CRC of the payload (TensorFlow's `record_writer.h`).
+
+Written and checked here without TensorFlow, with the CRC-32C of `google-crc32c`: a process that prepares or verifies data
+starts in a fraction of a second, and a damaged record is named by file, number and reason.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import google_crc32c
+
+_HEADER = struct.Struct("<QI")
+_FOOTER = struct.Struct("<I")
+
+
+class DamagedShardError(ValueError):
+    """A shard's bytes are not what was written."""
+
+
+def masked_crc(payload: bytes) -> int:
+    """CRC-32C, rotated right by 15 bits plus a constant, as TFRecord files store it."""
+    crc = google_crc32c.value(payload)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def write_record(file: BinaryIO, payload: bytes) -> int:
+    """Appends one record and returns the bytes written."""
+    length = struct.pack("<Q", len(payload))
+    file.write(length + _FOOTER.pack(masked_crc(length)))
+    file.write(payload)
+    file.write(_FOOTER.pack(masked_crc(payload)))
+    return len(payload) + _HEADER.size + _FOOTER.size
+
+
+def read_records(path: Path) -> Iterator[bytes]:
+    """The payloads of a TFRecord file, each with both checksums checked.
+
+    Raises:
+        DamagedShardError: names the file, the record (from 0) and what is wrong.
+    """
+    with open(path, "rb") as file:
+        number = 0
+        while header := file.read(_HEADER.size):
+            where = f"{path}: record {number}"
+            if len(header) < _HEADER.size:
+                raise DamagedShardError(f"{where}: expected a header of {_HEADER.size} bytes, received {len(header)}")
+            length, crc = _HEADER.unpack(header)
+            if masked_crc(header[:8]) != crc:
+                raise DamagedShardError(f"{where}: expected length checksum {masked_crc(header[:8])}, received {crc}")
+            body = file.read(length + _FOOTER.size)
+            if len(body) < length + _FOOTER.size:
+                raise DamagedShardError(f"{where}: expected {length + _FOOTER.size} bytes, received {len(body)}")
+            payload = body[:length]
+            if masked_crc(payload) != _FOOTER.unpack(body[length:])[0]:
+                raise DamagedShardError(
+                    f"{where}: expected payload checksum {_FOOTER.unpack(body[length:])[0]}, received {masked_crc(payload)}"
+                )
+            yield payload
+            number += 1
