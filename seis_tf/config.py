@@ -129,6 +129,13 @@ class WaveformJob(Settings):
     shards: ShardSettings = ShardSettings()
 
 
+class MagnitudeSettings(Settings):
+    """From slip to moment magnitude: Mw = 2/3 (log10 M0 - offset)."""
+
+    rigidity_pa: float = Field(4e10, gt=0)
+    log10_moment_offset: float = Field(9.05, description="GeoClaw's 9.05; IASPEI's standard is 9.1, 0.033 lower in Mw")
+
+
 class AugmentSettings(Settings):
     """Changes of the training records, drawn anew each epoch."""
 
