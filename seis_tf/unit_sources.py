@@ -46,6 +46,14 @@ def grid_position(names: Iterable[str]) -> np.ndarray:
     return np.array([[int(number), ROWS_DOWN_DIP.index(row)] for _, row, number in parts], dtype=int).reshape(-1, 2)
 
 
+def distance_km(from_lonlat: np.ndarray, to_lonlat: np.ndarray) -> np.ndarray:
+    """Great-circle distance on a sphere: [.., 2] and [.., 2] degrees, broadcast against each other -> [..] km."""
+    lon1, lat1 = np.moveaxis(np.radians(from_lonlat), -1, 0)
+    lon2, lat2 = np.moveaxis(np.radians(to_lonlat), -1, 0)
+    haversine = np.sin((lat2 - lat1) / 2) ** 2 + np.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(haversine))
+
+
 @dataclass(frozen=True, eq=False)
 class GreensFunctions:
     """Water column at gauges per metre of slip on unit sources, with the geometry of both.
