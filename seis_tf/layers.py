@@ -179,3 +179,11 @@ def _rotate_left(x: tf.Tensor, bits: int) -> tf.Tensor:
         tf.bitwise.left_shift(x, tf.constant(bits, tf.uint32)),
         tf.bitwise.right_shift(x, tf.constant(32 - bits, tf.uint32)),
     )
+
+
+@keras.saving.register_keras_serializable("seis_tf")
+class StackMembers(keras.layers.Layer):
+    """Outputs of an ensemble's members, each [batch, ...], as one tensor [batch, member, ...]."""
+
+    def call(self, outputs):
+        return tf.stack(outputs, axis=1)

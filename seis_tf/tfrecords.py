@@ -27,13 +27,28 @@ def masked_crc(payload: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def write_record(file: BinaryIO, payload: bytes) -> int:
-    """Appends one record and returns the bytes written."""
-    length = struct.pack("<Q", len(payload))
-    file.write(length + _FOOTER.pack(masked_crc(length)))
-    file.write(payload)
-    file.write(_FOOTER.pack(masked_crc(payload)))
-    return len(payload) + _HEADER.size + _FOOTER.size
+class Writer:
+    """Appends records to an open file, counting its bytes and their checksum.
+
+    Args:
+        file: opened for writing in binary.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._checksum = file, google_crc32c.Checksum()
+        self.bytes = 0
+
+    def write(self, payload: bytes) -> None:
+        """Appends one record."""
+        length = struct.pack("<Q", len(payload))
+        for part in (length + _FOOTER.pack(masked_crc(length)), payload, _FOOTER.pack(masked_crc(payload))):
+            self._file.write(part)
+            self._checksum.update(part)
+            self.bytes += len(part)
+
+    def crc32c(self) -> str:
+        """CRC-32C of all that was written, as eight hex digits."""
+        return self._checksum.hexdigest().decode()
 
 
 def read_records(path: Path) -> Iterator[bytes]:

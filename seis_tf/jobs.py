@@ -1,0 +1,114 @@
+"""From a training job to what `training.fit` needs: the model, the data, the members, the loss and the scores.
+
+The one place that knows both tasks; `train`, `compare`, `learning-curve` and `tune` all come through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.metrics import balanced_accuracy_score
+
+from seis_tf import dart_data, losses, models, pipeline, tables
+from seis_tf.config import CnnSettings, MlpSettings, ModelSettings, TrainJob
+from seis_tf.shards import DatasetInfo
+from seis_tf.stack import Loss
+from seis_tf.training import Data, Member, Metric
+
+WAVEFORM_FEATURES = ("spectrogram", "label", "group")
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that `fit` is called with."""
+
+    data: Data
+    members: list[Member]
+    loss: Loss
+    metrics: dict[str, Metric]
+
+
+def task_of(job: TrainJob, dataset: Path | str) -> Task:
+    """The training of a run: its members are fitted to the train split and scored on the valid split.
+
+    Raises:
+        ValueError: the model is not for the data set's task.
+    """
+    table = load_table(job, dataset, ("train", "valid"))
+    train, valid = table.rows["train"], table.rows["valid"]
+    seeds = range(job.training.seed, job.training.seed + job.training.members)
+    members = [Member(train, valid, seed) for seed in seeds]
+    return Task(data_of(job, table, train), members, loss_of(job, table, train), metrics_of(job.model))
+
+
+def load_table(job: TrainJob, dataset: Path | str, splits: tuple[str, ...]) -> tables.Table:
+    """The records that this job trains on or is judged by, in memory.
+
+    Raises:
+        ValueError: the model is not for the data set's task.
+    """
+    task = "waveforms" if is_classifier(job.model) else "dart"
+    pipeline.open_dataset(dataset, task=task)
+    if task == "dart":
+        return tables.load(dataset, splits, dart_data.FEATURES)
+    extra = ("waveform",) if job.training.augment.active else ()
+    return tables.load(dataset, splits, WAVEFORM_FEATURES + extra)
+
+
+def data_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Data:
+    """Inputs and targets for these training rows."""
+    if is_classifier(job.model):
+        return tables.classification_data(table, job.training, train)
+    return dart_data.training_data(table, job)
+
+
+def loss_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Loss:
+    """What is minimised."""
+    if is_classifier(job.model):
+        return losses.cross_entropy
+    return dart_data.loss(table, job.training.loss, train)
+
+
+def metrics_of(model: ModelSettings) -> dict[str, Metric]:
+    """Validation scores beside the loss."""
+    if not is_classifier(model):
+        return {"mse": lambda targets, outputs: float(np.mean((outputs - targets) ** 2))}
+    return {
+        "accuracy": lambda labels, p: float(np.mean(p.argmax(-1) == labels)),
+        "balanced_accuracy": lambda labels, p: float(balanced_accuracy_score(labels, p.argmax(-1))),
+    }
+
+
+def is_classifier(model: ModelSettings) -> bool:
+    """Whether the model is for task waveforms."""
+    return isinstance(model, (MlpSettings, CnnSettings))
+
+
+def build(settings: ModelSettings, info: DatasetInfo, *, seed: int = 0, l2: float = 0.0) -> keras.Model:
+    """The network of these settings for this data set.
+
+    Raises:
+        ValueError: sizes that can't be.
+    """
+    common = settings.model_dump(exclude={"kind"}) | {"seed": seed, "l2": l2}
+    if is_classifier(settings):
+        function = models.mlp if isinstance(settings, MlpSettings) else models.cnn
+        return function(info.feature("spectrogram").shape, len(info.class_names), **common)
+    window_min, n_buoys = info.feature("water_level_m").shape
+    return models.conv1d(window_min, n_buoys, len(info.source_names), **common)
+
+
+def parameter_formula(settings: ModelSettings, info: DatasetInfo) -> int:
+    """Trainable parameters by the closed formula."""
+    if isinstance(settings, MlpSettings):
+        return models.mlp_parameters(info.feature("spectrogram").shape, len(info.class_names), settings.hidden)
+    if isinstance(settings, CnnSettings):
+        sizes = (settings.filters, settings.kernel, settings.pool, settings.dense)
+        return models.cnn_parameters(info.feature("spectrogram").shape, len(info.class_names), *sizes)
+    window_min, n_buoys = info.feature("water_level_m").shape
+    channels = n_buoys * (2 if settings.use_mask else 1)
+    widths = models.conv1d_widths(window_min, settings.widths)
+    return models.conv1d_parameters(channels, len(info.source_names), widths, settings.dense)

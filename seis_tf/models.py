@@ -1,0 +1,259 @@
+"""The networks: plain functions that return functional Keras models with named inputs and outputs.
+
+Each function is used as it is by training, search and export. Sizes that a model can't have are refused with the
+arithmetic, and the number of parameters follows a closed formula that `--dry-run` prints beside Keras's own count.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import keras
+from keras import layers
+
+from seis_tf.layers import ReshapeMaxPool1D, StackableDropout, UnfoldConv1D
+
+CONV1D_WIDTHS = {
+    3: (20, 40, 80),
+    4: (20, 20, 40, 60),
+    5: (20, 20, 40, 40, 80),
+    6: (20, 20, 40, 40, 80, 80),
+}
+
+
+def mlp(
+    input_shape: tuple[int, int],
+    n_classes: int,
+    hidden: tuple[int, ...] = (20,),
+    *,
+    activation: str = "relu",
+    dropout: float = 0.0,
+    l2: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:
+    """A fully connected classifier of spectrograms.
+
+    Args:
+        input_shape: [frequency, time].
+        n_classes: outputs.
+        hidden: units of each hidden layer.
+        activation: of the hidden layers.
+        dropout: rate after each hidden layer.
+        l2: Keras's L2 factor on all kernels.
+        seed: of the initial weights (Glorot uniform, as scikit-learn's `MLPClassifier`) and of the dropout.
+
+    Returns:
+        `spectrogram` [batch, frequency, time] -> `probabilities` [batch, class].
+    """
+    inputs = keras.Input(input_shape, name="spectrogram")
+    x = layers.Flatten(name="flatten")(inputs)
+    for i, units in enumerate(hidden):
+        x = _dense(units, f"hidden_{i + 1}", l2, seed + i, activation)(x)
+        x = _dropout(x, dropout, seed + i, f"dropout_{i + 1}")
+    outputs = _dense(n_classes, "probabilities", l2, seed + len(hidden), "softmax")(x)
+    return keras.Model(inputs, outputs, name="mlp")
+
+
+def mlp_parameters(input_shape: tuple[int, int], n_classes: int, hidden: tuple[int, ...]) -> int:
+    """Weights and biases of `mlp`: the sum over layers of (inputs + 1) x outputs."""
+    sizes = [math.prod(input_shape), *hidden, n_classes]
+    return sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def cnn(
+    input_shape: tuple[int, int],
+    n_classes: int,
+    filters: tuple[int, ...] = (8, 16, 32),
+    *,
+    kernel: int = 3,
+    pool: int = 2,
+    dense: int = 20,
+    activation: str = "relu",
+    dropout: float = 0.3,
+    l2: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:
+    """A convolutional classifier of spectrograms: Conv2D-MaxPool blocks, one dense layer, dropout, softmax.
+
+    Args:
+        input_shape: [frequency, time].
+        n_classes: outputs.
+        filters: of each block; a block is a convolution with same padding and a max pooling.
+        kernel: side of the kernels.
+        pool: side and stride of the pools.
+        dense: units of the hidden layer.
+        activation: of convolutions and hidden layer.
+        dropout: rate before the softmax.
+        l2: Keras's L2 factor on all kernels.
+        seed: of the initial weights and of the dropout.
+
+    Returns:
+        `spectrogram` [batch, frequency, time] -> `probabilities` [batch, class].
+
+    Raises:
+        ValueError: the pools leave nothing.
+    """
+    if min(input_shape) // pool ** len(filters) < 1:
+        raise ValueError(
+            f"cnn: expected at most {int(math.log(min(input_shape), pool))} blocks for an input of {input_shape} "
+            f"({min(input_shape)} // {pool}^blocks >= 1), received {len(filters)}"
+        )
+    inputs = keras.Input(input_shape, name="spectrogram")
+    x = layers.Reshape((*input_shape, 1), name="channel")(inputs)
+    for i, width in enumerate(filters):
+        x = layers.Conv2D(
+            width,
+            kernel,
+            padding="same",
+            activation=activation,
+            kernel_regularizer=_l2(l2),
+            kernel_initializer=keras.initializers.GlorotUniform(seed + i),
+            name=f"conv_{i + 1}",
+        )(x)
+        x = layers.MaxPooling2D(pool, name=f"pool_{i + 1}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = _dense(dense, "dense", l2, seed + len(filters), activation)(x)
+    x = _dropout(x, dropout, seed, "dropout")
+    outputs = _dense(n_classes, "probabilities", l2, seed + len(filters) + 1, "softmax")(x)
+    return keras.Model(inputs, outputs, name="cnn")
+
+
+def cnn_parameters(
+    input_shape: tuple[int, int],
+    n_classes: int,
+    filters: tuple[int, ...],
+    kernel: int = 3,
+    pool: int = 2,
+    dense: int = 20,
+) -> int:
+    """Weights and biases of `cnn`: (kernel^2 x in + 1) x out a block, then the two dense layers."""
+    total, channels, (height, width) = 0, 1, input_shape
+    for n in filters:
+        total += (kernel * kernel * channels + 1) * n
+        channels, height, width = n, height // pool, width // pool
+    return total + (channels * height * width + 1) * dense + (dense + 1) * n_classes
+
+
+def conv1d(
+    window_min: int,
+    n_buoys: int,
+    n_sources: int,
+    widths: tuple[int, ...] | None = None,
+    *,
+    dense: int = 40,
+    dropout: float = 0.3,
+    activation: str = "leaky_relu",
+    negative_slope: float = 0.01,
+    output: Literal["relu", "softplus"] = "relu",
+    use_mask: bool = False,
+    l2: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:
+    """The 1-D convolutional network of Liu (2021) from buoy records to slip, for any window.
+
+    Stages of convolution (kernel 3), activation and max pooling of 2 until one sample is left, then two dense layers.
+    For 45 minutes, 3 buoys and 31 sources it is the published network, with 22,891 parameters.
+
+    Args:
+        window_min: samples of the window at one a minute.
+        n_buoys: input channels.
+        n_sources: outputs.
+        widths: channels of each stage; by default those listed in `CONV1D_WIDTHS`.
+        dense: units of the hidden layer.
+        dropout: rate after the hidden layer.
+        activation: after each convolution; the published one is LeakyReLU.
+        negative_slope: of LeakyReLU.
+        output: what keeps the slip non-negative.
+        use_mask: whether the mask is a second set of input channels; the published network has none.
+        l2: Keras's L2 factor on all kernels.
+        seed: of the initial weights and of the dropout.
+
+    Returns:
+        `water_level_m` [batch, minute, buoy] (and `mask`, likewise, with `use_mask`) -> `weights_m` [batch, source].
+
+    Raises:
+        ValueError: the stages do not end at one sample.
+    """
+    widths = conv1d_widths(window_min, widths)
+    level = keras.Input((window_min, n_buoys), name="water_level_m")
+    inputs, x = [level], level
+    if use_mask:
+        mask = keras.Input((window_min, n_buoys), name="mask")
+        inputs.append(mask)
+        x = layers.Concatenate(name="level_and_mask")([level, mask])
+    for i, width in enumerate(widths):
+        x = UnfoldConv1D(
+            width, 3, kernel_regularizer=_l2(l2), kernel_initializer=_torch_uniform(seed + i), name=f"conv_{i + 1}"
+        )(x)
+        x = _activate(x, activation, negative_slope, f"activation_{i + 1}")
+        x = ReshapeMaxPool1D(name=f"pool_{i + 1}")(x)
+    x = layers.Reshape((widths[-1],), name="squeeze")(x)
+    x = layers.Dense(dense, kernel_regularizer=_l2(l2), kernel_initializer=_torch_uniform(seed + 100), name="linear_1")(
+        x
+    )
+    x = _dropout(x, dropout, seed, "dropout")
+    outputs = layers.Dense(
+        n_sources, output, kernel_regularizer=_l2(l2), kernel_initializer=_torch_uniform(seed + 101), name="weights_m"
+    )(x)
+    return keras.Model(inputs if use_mask else level, outputs, name="conv1d")
+
+
+def conv1d_widths(window_min: int, widths: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The channels of each stage, given or by default.
+
+    Raises:
+        ValueError: halving the window once a stage does not end at exactly one sample.
+    """
+    if window_min < 2:
+        raise ValueError(f"window_min: expected at least 2 minutes, received {window_min}")
+    stages = int(math.log2(window_min))
+    if widths is None:
+        if stages in CONV1D_WIDTHS:
+            return CONV1D_WIDTHS[stages]
+        return tuple(20 * 2 ** (i // 2) for i in range(stages))
+    if len(widths) != stages:
+        lengths = [window_min // 2**i for i in range(len(widths) + 1)]
+        raise ValueError(
+            f"widths: expected {stages} stages for {window_min} minutes (floor(log2({window_min})) = {stages}, so that "
+            f"one sample is left), received {len(widths)}: {' -> '.join(map(str, lengths))} samples"
+        )
+    return tuple(widths)
+
+
+def conv1d_parameters(n_channels: int, n_sources: int, widths: tuple[int, ...], dense: int = 40) -> int:
+    """Weights and biases of `conv1d`: (3 x in + 1) x out a stage, then the two dense layers."""
+    total = 0
+    for width in widths:
+        total += (3 * n_channels + 1) * width
+        n_channels = width
+    return total + (n_channels + 1) * dense + (dense + 1) * n_sources
+
+
+def _dense(units: int, name: str, l2: float, seed: int, activation: str) -> layers.Dense:
+    return layers.Dense(
+        units,
+        activation,
+        kernel_regularizer=_l2(l2),
+        kernel_initializer=keras.initializers.GlorotUniform(seed),
+        name=name,
+    )
+
+
+def _dropout(x, rate: float, seed: int, name: str):
+    return StackableDropout(rate, seed, name=name)(x) if rate else x
+
+
+def _activate(x, activation: str, negative_slope: float, name: str):
+    if activation == "leaky_relu":
+        return layers.LeakyReLU(negative_slope, name=name)(x)
+    return layers.Activation(activation, name=name)(x)
+
+
+def _l2(factor: float):
+    return keras.regularizers.L2(factor) if factor else None
+
+
+def _torch_uniform(seed: int) -> keras.initializers.Initializer:
+    """PyTorch's default for weights, U(-1/sqrt(fan_in), 1/sqrt(fan_in)): variance 1 / (3 fan_in)."""
+    return keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform", seed=seed)

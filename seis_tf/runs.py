@@ -1,0 +1,284 @@
+"""`train`: a data set and a job -> a run folder, and a run folder back as a model.
+
+A run holds `model.keras`, `config.json` (job, data set, versions), `history.csv`, `checkpoints/` and TensorBoard logs in
+`logs/`. Training that was interrupted goes on from the last checkpoint and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from pydantic import ValidationError
+
+from seis_tf import jobs
+from seis_tf.config import Settings, TrainJob, write_atomically, write_json
+from seis_tf.layers import StackMembers
+from seis_tf.shards import DatasetInfo, load_dataset
+from seis_tf.stack import StackState
+from seis_tf.training import Fit, Progress, fit
+
+RUN_VERSION = 1
+_CHECKPOINT_SECONDS = 5.0  # a kill costs at most that much and one epoch
+
+
+class RunConfig(Settings):
+    """`config.json` of a run."""
+
+    run_version: int = RUN_VERSION
+    job: TrainJob
+    dataset: str
+    info: DatasetInfo
+    versions: dict[str, str]
+
+
+@dataclass
+class Run:
+    """A finished run."""
+
+    folder: Path
+    config: RunConfig
+    model: keras.Model
+    history: list[list[dict[str, float]]]
+
+    @property
+    def members(self) -> int:
+        """Models of the ensemble; 1 for a single model."""
+        return self.config.job.training.members
+
+    def predict(self, inputs: list[np.ndarray], batch_size: int = 256) -> np.ndarray:
+        """Outputs of every member [member, record, ...]."""
+        outputs = self.model.predict(inputs if len(inputs) > 1 else inputs[0], batch_size=batch_size, verbose=0)
+        return outputs.swapaxes(0, 1) if self.members > 1 else outputs[None]
+
+
+def train(
+    dataset: Path | str,
+    job: TrainJob,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
+) -> Run:
+    """Trains one model, or an ensemble, and writes the run folder.
+
+    Args:
+        dataset: the data set's folder; its test split is not opened.
+        job: model and training settings.
+        out: the run folder; must be empty, unless `resume`.
+        resume: go on with an interrupted run of the same job and data.
+        on_epoch: told the progress after each epoch.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ValueError: `out` is taken, a resumed run is of another job or data, or the loss became NaN.
+        KeyboardInterrupt: after the last checkpoint was written.
+    """
+    out = Path(out)
+    config = RunConfig(job=job, dataset=str(dataset), info=load_dataset(Path(dataset)), versions=versions())
+    progress = _open_folder(out, config, resume)
+    if (out / "model.keras").is_file():
+        return load_run(out)
+    task = jobs.task_of(job, dataset)
+    checkpoint = _Checkpoint(out, on_epoch)
+    models = [jobs.build(job.model, config.info, seed=member.seed, l2=job.training.l2) for member in task.members]
+    try:
+        done = fit(
+            models, task.data, task.members, job.training, task.loss,
+            metrics=task.metrics, progress=progress, on_epoch=checkpoint,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        checkpoint.save()
+        raise
+    _finish(out, models, done)
+    return load_run(out)
+
+
+def load_run(folder: Path | str) -> Run:
+    """Reads a finished run.
+
+    Raises:
+        ValueError: there is none, it is not finished, or this version can't read it.
+    """
+    folder = Path(folder)
+    config = _load_config(folder)
+    if not (folder / "model.keras").is_file():
+        raise ValueError(f"{folder}: expected a finished run, received one without model.keras; use --resume")
+    model = keras.models.load_model(folder / "model.keras", compile=False)
+    return Run(folder, config, model, _read_history(folder / "history.csv"))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the result."""
+    names = ("seis_tf", "tensorflow", "keras", "numpy", "scipy")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def single_model(run: Run, member: int = 0) -> keras.Model:
+    """One member of the run as a model of its own."""
+    return run.model.get_layer(f"member_{member}") if run.members > 1 else run.model
+
+
+def _open_folder(out: Path, config: RunConfig, resume: bool) -> Progress | None:
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / "config.json").is_file():
+        if any(out.iterdir()):
+            raise ValueError(f"{out}: expected an empty folder, received one with {sorted(out.iterdir())[0].name}")
+        (out / "checkpoints").mkdir()
+        write_json(out / "config.json", config)
+        return None
+    if not resume:
+        raise ValueError(f"{out}: expected an empty folder, received a run; go on with it with --resume")
+    before = _load_config(out)
+    if before.job != config.job:
+        raise ValueError(f"{out}: expected the job of the run, received another: {_difference(before.job, config.job)}")
+    if before.info.fingerprint != config.info.fingerprint or before.info.job != config.info.job:
+        raise ValueError(
+            f"{out}: expected data set {before.dataset} {before.info.fingerprint[:12]}, "
+            f"received {config.dataset} {config.info.fingerprint[:12]}"
+        )
+    path = out / "checkpoints" / "last.npz"
+    return _read_checkpoint(path) if path.is_file() else None
+
+
+def _load_config(folder: Path) -> RunConfig:
+    path = folder / "config.json"
+    try:
+        tree = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as err:
+        raise ValueError(f"{path}: expected a run, received {err}") from err
+    if tree.get("run_version") != RUN_VERSION:
+        raise ValueError(
+            f"{path}: expected run version {RUN_VERSION}, received {tree.get('run_version')}; train it again"
+        )
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as err:
+        first = err.errors()[0]
+        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from err
+
+
+def _difference(before: Settings, now: Settings) -> str:
+    old, new = (_flat(settings.model_dump(mode="json")) for settings in (before, now))
+    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return "; ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+class _Checkpoint:
+    """Called after each epoch: writes history, checkpoint and TensorBoard's scalars now and then."""
+
+    def __init__(self, out: Path, on_epoch: Callable[[Progress], None]):
+        self.out, self.on_epoch = out, on_epoch
+        self.progress: Progress | None = None
+        self.saved = time.monotonic()
+        self.writer = tf.summary.create_file_writer(str(out / "logs"))
+
+    def __call__(self, progress: Progress) -> None:
+        self.progress = progress
+        last = [history[-1] for history in progress.history]
+        if not np.isfinite([row["loss"] for row in last]).all():
+            raise ValueError(
+                f"{self.out}: expected a finite loss, received {last[0]['loss']} in epoch {progress.epoch}; "
+                "try a smaller --learning-rate"
+            )
+        with self.writer.as_default(step=progress.epoch):
+            for name in last[0].keys() - {"epoch"}:
+                tf.summary.scalar(name, float(np.mean([row[name] for row in last])))
+        if time.monotonic() - self.saved > _CHECKPOINT_SECONDS:
+            self.save()
+        self.on_epoch(progress)
+
+    def save(self) -> None:
+        """Writes the checkpoint and the history."""
+        if self.progress is None:
+            return
+        _write_checkpoint(self.out / "checkpoints" / "last.npz", self.progress)
+        _write_history(self.out / "history.csv", self.progress.history)
+        self.saved = time.monotonic()
+
+
+def _finish(out: Path, models: list[keras.Model], done: Fit) -> None:
+    members = [done.stack.assign(model, done.state, k) for k, model in enumerate(models)]
+    last = [done.stack.assign(keras.models.clone_model(m), done.progress.state, k) for k, m in enumerate(models)]
+    _write_history(out / "history.csv", done.progress.history)
+    best = [int(epoch) for epoch in done.progress.best_epoch]
+    write_json(out / "checkpoints" / "best.json", {"best_epoch": best, "kept": done.keep, "seconds": done.seconds})
+    _save_model(out / "checkpoints" / "last.keras", _ensemble(last))
+    _save_model(out / "model.keras", _ensemble(members))  # last: it is what says that the run is finished
+    (out / "checkpoints" / "last.npz").unlink(missing_ok=True)
+
+
+def _ensemble(members: list[keras.Model]) -> keras.Model:
+    """One model, or a model that gives the outputs of all members [batch, member, ...]."""
+    if len(members) == 1:
+        return members[0]
+    for k, member in enumerate(members):
+        member.name = f"member_{k}"
+    inputs = [keras.Input(i.shape[1:], name=i.name) for i in members[0].inputs]
+    fed = inputs if len(inputs) > 1 else inputs[0]
+    outputs = StackMembers(name=members[0].output_names[0])([member(fed) for member in members])
+    return keras.Model(fed, outputs, name="ensemble")
+
+
+def _save_model(path: Path, model: keras.Model) -> None:
+    temporary = path.with_name(f".{path.name}.tmp.keras")
+    model.save(temporary)
+    temporary.replace(path)
+
+
+def _write_checkpoint(path: Path, progress: Progress) -> None:
+    arrays = {f"state/{k}": v for k, v in progress.state.arrays().items()}
+    arrays |= {f"best/{k}": v for k, v in progress.best.arrays().items()}
+    arrays |= {"best_value": progress.best_value, "best_epoch": progress.best_epoch}
+    arrays["history"] = np.frombuffer(json.dumps(progress.history).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def _read_checkpoint(path: Path) -> Progress:
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    history = json.loads(arrays["history"].tobytes())
+    state, best = (
+        StackState.from_arrays({k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{name}/")})
+        for name in ("state", "best")
+    )
+    return Progress(state, best, arrays["best_value"], arrays["best_epoch"], len(history[0]), history)
+
+
+def _write_history(path: Path, history: list[list[dict[str, float]]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["member", *history[0][0]])
+    writer.writeheader()
+    for k, rows in enumerate(history):
+        writer.writerows({"member": k, **row} for row in rows)
+    write_atomically(path, text.getvalue().encode())
+
+
+def _read_history(path: Path) -> list[list[dict[str, float]]]:
+    members: dict[int, list[dict[str, float]]] = {}
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            values = {key: float(value) for key, value in row.items()}
+            members.setdefault(int(values.pop("member")), []).append(values)
+    return [members[k] for k in sorted(members)]

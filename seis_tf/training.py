@@ -1,0 +1,322 @@
+"""The training loop: one model, or a stack of models, fitted to data in memory.
+
+Folds, seeds, ensemble members, learning-curve points and trials of a search are members of one stack: each has its own
+training and validation records, seed, learning rate, L2 and dropout. A single model is a stack of one. The order of an
+epoch's records follows from seed and epoch alone, so training that is taken up again ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from seis_tf.config import TrainingSettings, learning_rate_at
+from seis_tf.optimizers import Optimizer
+from seis_tf.stack import CompiledStack, Loss, StackState, Transform, compiled
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Records in memory, and what of them a model is shown.
+
+    Args:
+        inputs: arrays [record, ...], as the model takes them.
+        targets: [record, ...].
+        weights: float32 [record], in the loss; ones by default.
+        training_inputs: what `transform` turns into a training batch; by default the inputs themselves.
+        transform: (training inputs of a batch, int32 seed [3]) -> inputs of the model; drawn anew each step.
+        companions: rows that `transform` may mix in (noise records); their first training input comes as one more.
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    targets: np.ndarray
+    weights: np.ndarray | None = None
+    training_inputs: tuple[np.ndarray, ...] | None = None
+    transform: Transform | None = None
+    companions: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of a stack.
+
+    Args:
+        train: rows of the data that it is fitted to.
+        valid: rows that its validation scores are of.
+        seed: of its records' order and its dropout.
+        learning_rate: None for the settings' own.
+        l2: likewise.
+        dropout: likewise, None for the model's own.
+    """
+
+    train: np.ndarray
+    valid: np.ndarray
+    seed: int
+    learning_rate: float | None = None
+    l2: float | None = None
+    dropout: float | None = None
+
+
+@dataclass
+class Progress:
+    """Where a training stands; all that a checkpoint must hold."""
+
+    state: StackState
+    best: StackState
+    best_value: np.ndarray
+    best_epoch: np.ndarray
+    epoch: int = 0
+    history: list[list[dict[str, float]]] = field(default_factory=list)
+
+    @property
+    def members(self) -> int:
+        """How many models."""
+        return len(self.best_epoch)
+
+
+@dataclass
+class Fit:
+    """A training that ended."""
+
+    stack: CompiledStack
+    progress: Progress
+    keep: str
+    seconds: float
+    first_step_seconds: float
+
+    @property
+    def state(self) -> StackState:
+        """The weights that count: of each member's best epoch, or of the last."""
+        return self.progress.best if self.keep == "best" else self.progress.state
+
+    def predict(self, inputs: Sequence[np.ndarray], rows: np.ndarray | None = None) -> np.ndarray:
+        """Outputs [member, record, ...]."""
+        return self.stack.predict(self.state, [tf.constant(v) for v in inputs], rows=rows)
+
+    def model(self, member: int, like: keras.Model) -> keras.Model:
+        """A Keras model with one member's weights."""
+        return self.stack.assign(keras.models.clone_model(like), self.state, member)
+
+
+def fit(
+    models: Sequence[keras.Model],
+    data: Data,
+    members: Sequence[Member],
+    settings: TrainingSettings,
+    loss: Loss,
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+    progress: Progress | None = None,
+    on_epoch: Callable[[Progress], bool | None] = lambda progress: None,
+) -> Fit:
+    """Fits the members of a stack, together where the architecture allows it and one after the other where not.
+
+    Args:
+        models: one for each member, of one architecture: they give the initial weights.
+        data: for all members.
+        members: which records, seed and rates each has.
+        settings: of the training.
+        loss: (targets, outputs) -> [record].
+        metrics: name to function of (targets, outputs); validation scores, called "val_" + name.
+        progress: to go on from (of the same call, stopped earlier).
+        on_epoch: called after each epoch; True stops the training.
+
+    Returns:
+        The fitted stack with the history of each member.
+
+    Raises:
+        ValueError: nothing to fit, or the monitored score is not computed.
+    """
+    _check(models, members, settings, metrics or {})
+    optimizer = Optimizer(settings.optimizer, settings.momentum, settings.weight_decay, settings.clip_norm)
+    stack = compiled(models[0], optimizer, loss, data.transform)
+    if progress is None:
+        progress = _start(stack, models, members)
+    loop = _Loop(stack, data, members, settings, dict(metrics or {}))
+    started, first = time.perf_counter(), 0.0
+    while progress.epoch < settings.epochs and not _all_stopped(progress, settings):
+        loop.epoch(progress)
+        first = first or time.perf_counter() - started
+        if on_epoch(progress):
+            break
+    return Fit(stack, progress, settings.keep, time.perf_counter() - started, first)
+
+
+class _Loop:
+    """What stays the same from epoch to epoch: the data on the device and the members' rates."""
+
+    def __init__(self, stack, data: Data, members, settings: TrainingSettings, metrics):
+        self.stack, self.data, self.members, self.settings, self.metrics = stack, data, members, settings, metrics
+        self.inputs = [tf.constant(v) for v in data.inputs]
+        shown = data.training_inputs
+        self.training_inputs = self.inputs if shown is None else [tf.constant(v) for v in shown]
+        self.targets = tf.constant(data.targets)
+        self.weights = tf.constant(np.ones(len(data.targets), np.float32) if data.weights is None else data.weights)
+        # Members that can't be mapped take turns; each turn is a stack of one.
+        self.groups = [range(len(members))] if stack.stackable else [[k] for k in range(len(members))]
+        self.valid_rows, self.valid_sizes = _padded_rows([m.valid for m in members])
+
+    def epoch(self, progress: Progress) -> None:
+        """One epoch of every member, its scores and the best weights so far."""
+        started = time.perf_counter()
+        parts = [self._train(progress, group) for group in self.groups]
+        progress.state = parts[0][0] if len(parts) == 1 else _joined([state for state, _ in parts])
+        losses = np.concatenate([loss for _, loss in parts])
+        scores = self._scores(progress.state)
+        rate = learning_rate_at(self.settings, progress.epoch)
+        progress.epoch += 1
+        seconds = time.perf_counter() - started
+        for k, member in enumerate(self.members):
+            row = {"epoch": progress.epoch, "loss": float(losses[k]), **scores[k]}
+            scale = (member.learning_rate or self.settings.learning_rate) / self.settings.learning_rate
+            progress.history[k].append(row | {"learning_rate": rate * scale, "seconds": seconds})
+        self._keep_best(progress)
+
+    def _train(self, progress: Progress, group) -> tuple[StackState, np.ndarray]:
+        settings, members = self.settings, [self.members[k] for k in group]
+        rows, present = epoch_rows(
+            [m.train for m in members], [m.seed for m in members], progress.epoch, settings.batch_size
+        )
+        companions = None
+        if self.data.companions is not None:
+            companions = _companion_rows(self.data.companions, members, rows, progress.epoch)
+        rate = learning_rate_at(settings, progress.epoch) / settings.learning_rate
+        state, losses = self.stack.run(
+            _part(progress.state, group),
+            self.training_inputs,
+            self.targets,
+            self.weights,
+            rows,
+            present,
+            np.array([rate * (m.learning_rate or settings.learning_rate) for m in members]),
+            np.array([settings.l2 if m.l2 is None else m.l2 for m in members]),
+            (members[0].seed, progress.epoch),
+            companions,
+        )
+        sizes = present.sum(axis=2)
+        return state, np.nansum(losses * sizes, axis=0) / np.maximum(sizes.sum(axis=0), 1)
+
+    def _scores(self, state: StackState) -> list[dict[str, float]]:
+        if not self.valid_rows.shape[1]:
+            return [{} for _ in self.members]
+        outputs = np.concatenate(
+            [
+                self.stack.predict(_part(state, group), self.inputs, rows=self.valid_rows[list(group)])
+                for group in self.groups
+            ]
+        )
+        scores = []
+        for k, size in enumerate(self.valid_sizes):
+            rows = self.valid_rows[k, :size]
+            targets, out = self.data.targets[rows], outputs[k, :size]
+            each = self.stack.loss(tf.constant(targets), tf.constant(out)).numpy()
+            weights = np.ones(size) if self.data.weights is None else self.data.weights[rows]
+            values = {"val_loss": float(np.average(each, weights=weights))}
+            scores.append(
+                values | {f"val_{name}": float(metric(targets, out)) for name, metric in self.metrics.items()}
+            )
+        return scores
+
+    def _keep_best(self, progress: Progress) -> None:
+        values = np.array([history[-1].get(self.settings.monitor, history[-1]["loss"]) for history in progress.history])
+        # A score that is no loss is better when it is larger.
+        signed = values if "loss" in self.settings.monitor else -values
+        better = np.nan_to_num(signed, nan=np.inf) < progress.best_value
+        if self.settings.early_stopping is not None:  # who has stopped stays as it is, whatever the others still do
+            better &= progress.epoch - 1 - progress.best_epoch < self.settings.early_stopping
+        progress.best_value = np.where(better, signed, progress.best_value)
+        progress.best_epoch = np.where(better, progress.epoch, progress.best_epoch)
+        if better.all():
+            progress.best = progress.state
+        elif better.any():
+            progress.best = _chosen(better, progress.state, progress.best)
+
+
+def epoch_rows(
+    members: Sequence[np.ndarray], seeds: Sequence[int], epoch: int, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The order of one epoch: every record of each member once, in batches of which the last may not be full.
+
+    Returns:
+        rows int32 and present float32, both [step, member, batch]; present is 0 where a row only fills up.
+    """
+    steps = max(math.ceil(len(rows) / batch_size) for rows in members)
+    order = np.zeros((len(members), steps * batch_size), np.int32)
+    present = np.zeros((len(members), steps * batch_size), np.float32)
+    for k, (rows, seed) in enumerate(zip(members, seeds, strict=True)):
+        order[k, : len(rows)] = np.random.default_rng([seed, epoch]).permutation(rows)
+        present[k, : len(rows)] = 1
+    shape = (len(members), steps, batch_size)
+    return order.reshape(shape).swapaxes(0, 1), present.reshape(shape).swapaxes(0, 1)
+
+
+def class_weights(labels: np.ndarray, train: np.ndarray, kind: str) -> np.ndarray | None:
+    """Weights [record] that give every class of the training rows the same total; None for kind "none"."""
+    if kind == "none":
+        return None
+    counts = np.bincount(labels[train], minlength=labels.max() + 1)
+    return (len(train) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels].astype(np.float32)
+
+
+def _companion_rows(companions: np.ndarray, members: Sequence[Member], rows: np.ndarray, epoch: int) -> np.ndarray:
+    """A companion for each row, drawn from the member's own training records: nothing leaks in from its test side."""
+    drawn = np.empty_like(rows)
+    for k, member in enumerate(members):
+        pool = np.intersect1d(companions, member.train)
+        pool = pool if len(pool) else member.train
+        drawn[:, k] = np.random.default_rng([member.seed, epoch, 1]).choice(pool, rows[:, k].shape)
+    return drawn
+
+
+def _start(stack: CompiledStack, models, members) -> Progress:
+    state = stack.initial_state(models, [m.dropout for m in members], [m.seed for m in members])
+    n = len(members)
+    return Progress(state, state, np.full(n, np.inf), np.zeros(n, int), history=[[] for _ in members])
+
+
+def _all_stopped(progress: Progress, settings: TrainingSettings) -> bool:
+    patience = settings.early_stopping
+    return patience is not None and bool((progress.epoch - progress.best_epoch >= patience).all())
+
+
+def _check(models, members, settings: TrainingSettings, metrics: Mapping[str, Metric]) -> None:
+    if len(models) != len(members) or not members:
+        raise ValueError(
+            f"fit: expected a model for each member, received {len(models)} models, {len(members)} members"
+        )
+    for k, member in enumerate(members):
+        if not len(member.train):
+            raise ValueError(f"fit: expected training records, received none for member {k}")
+    known = ["loss"] + (["val_loss", *(f"val_{name}" for name in metrics)] if len(members[0].valid) else [])
+    if settings.monitor not in known:
+        raise ValueError(f"monitor: expected one of {known}, received {settings.monitor!r}")
+
+
+def _padded_rows(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:
+    sizes = [len(r) for r in rows]
+    padded = np.zeros((len(rows), max(sizes)), np.int32)
+    for k, r in enumerate(rows):
+        padded[k, : len(r)] = r
+    return padded, sizes
+
+
+def _part(state: StackState, group) -> StackState:
+    if len(group) == state.trainable[0].shape[0]:
+        return state
+    return state.map(lambda v: tf.gather(v, list(group)))
+
+
+def _joined(states: Sequence[StackState]) -> StackState:
+    return states[0].map(lambda *v: tf.concat(v, axis=0), *states[1:])
+
+
+def _chosen(mask: np.ndarray, new: StackState, old: StackState) -> StackState:
+    return new.map(lambda a, b: tf.where(tf.reshape(mask, [-1] + [1] * (len(a.shape) - 1)), a, b), old)
