@@ -170,7 +170,9 @@ class LabquakeSettings(Settings):
     )
     experiment: ClassName = Field("sim", description="first field of the file names")
     sampling_rate_hz: float = Field(10e6, gt=0)
-    length_samples: int = Field(1024, ge=256, le=2000, description="a record must fit into one miniSEED record")
+    length_samples: int = Field(
+        1024, ge=256, le=1900, description="so many always fit into one miniSEED record of 8 KiB"
+    )
     n_sensors: int = Field(16, ge=2, le=99)
     sensors_per_event: int = Field(4, ge=1)
     block_m: tuple[float, float, float] = Field((0.25, 0.2, 0.2), description="length, width, height")
@@ -386,37 +388,47 @@ def learning_rate_at(settings: TrainingSettings, epoch: int) -> float:
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
-def load_settings(kind: type[SettingsType], path: Path | None, overrides: dict[str, Any]) -> SettingsType:
+def load_settings(
+    kind: type[SettingsType], path: Path | None, overrides: dict[str, Any], base: dict[str, Any] | None = None
+) -> SettingsType:
     """Settings from a JSON file, with the options given on the command line laid over it.
 
     Args:
         kind: the class wanted.
         path: a JSON file, or None for the defaults.
         overrides: dotted key to value, e.g. `{"record.length_samples": 1024}`; None values are skipped.
+        base: what the file is laid over.
 
     Raises:
         ValueError: the file is no JSON, a key is unknown, or a value is out of range; names file, key and value.
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, Any] = dict(base or {})
     if path is not None:
         try:
-            tree = json.loads(Path(path).read_text())
-        except (OSError, json.JSONDecodeError) as err:
-            raise ValueError(f"{path}: expected a JSON file of settings, received {err}") from err
+            merge(tree, json.loads(Path(path).read_text()))
+        except (OSError, json.JSONDecodeError, TypeError, AttributeError) as err:
+            raise ValueError(f"{path}: expected a JSON object of settings, received {err}") from err
     for key, value in overrides.items():
         if value is None:
             continue
-        *parents, last = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = value
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        merge(tree, value)
     try:
         return kind.model_validate(tree)
     except ValidationError as err:
         first = err.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{path or 'options'}: {where}: {first['msg']}, received {first['input']!r}") from err
+
+
+def merge(tree: dict[str, Any], over: dict[str, Any]) -> None:
+    """Lays one tree of settings over another."""
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            merge(tree[key], value)
+        else:
+            tree[key] = value
 
 
 def write_json(path: Path, content: Settings | dict[str, Any]) -> None:
