@@ -1,0 +1,101 @@
+"""What commands print with: tables, JSON, progress on a terminal and plain lines elsewhere, errors as one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+_PLAIN_SECONDS = 5.0
+
+
+def quiet_tensorflow(verbose: bool) -> None:
+    """Silences TensorFlow's start-up messages; must be called before it is imported."""
+    if not verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+def fail(message: str) -> None:
+    """One line about what is wrong."""
+    err.print(f"seis-tf: {message}", style="red", markup=False)
+
+
+def print_json(content: Any) -> None:
+    """Machine-readable answer of a command with --json."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table with right-aligned numbers."""
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        number = bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+    out.print(table)
+
+
+@contextmanager
+def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
+    """Gives a function (done, total, note) that shows how far a long job is, at which rate, and what time is left."""
+    if not err.is_terminal:
+        yield _Plain(what, unit)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(what, total=None, rate="", note="")
+        start = time.monotonic()
+
+        def show(done: int, total: int, note: str = "") -> None:
+            seconds = time.monotonic() - start
+            bar.update(task, completed=done, total=total, rate=f"{done / max(seconds, 1e-3):,.4g}/s", note=note)
+
+        yield show
+
+
+class _Plain:
+    """A line now and then, for logs."""
+
+    def __init__(self, what: str, unit: str):
+        self.what, self.unit, self.start = what, unit, time.monotonic()
+        self.last = self.start
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if now - self.last < _PLAIN_SECONDS and done < total:
+            return
+        self.last, seconds = now, max(now - self.start, 1e-3)
+        left = seconds * (total - done) / max(done, 1)
+        rate = f"{done / seconds:,.4g}/s, {left:.0f} s left"
+        err.print(f"{self.what}: {done}/{total} {self.unit}, {rate} {note}".rstrip(), markup=False)

@@ -1,0 +1,252 @@
+"""Commands from raw records to a data set: simulate, prepare, inspect, verify, plot, edges."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seis_tf.commands import console
+from seis_tf.config import DartJob, FakequakeSettings, LabquakeSettings, WaveformJob, load_settings
+
+simulate_app = typer.Typer(help="Write simulated raw records with known truth.", no_args_is_help=True)
+prepare_app = typer.Typer(help="Raw records to a data set of sharded TFRecords.", no_args_is_help=True)
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="JSON file of settings; options override it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Processes = Annotated[int, typer.Option(help="Worker processes; the bytes written do not depend on it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.add_typer(simulate_app, name="simulate")
+    app.add_typer(prepare_app, name="prepare")
+    for function in (inspect, verify, plot, edges):
+        app.command()(function)
+
+
+@simulate_app.command()
+def labquakes(
+    out: Annotated[Path, typer.Argument(help="Folder to make: a folder for each class, and truth.csv.")],
+    count: Annotated[int, typer.Option(help="Files in all.")] = 1200,
+    seed: int = 0,
+    processes: Processes = 1,
+    config: ConfigFile = None,
+) -> None:
+    """miniSEED class folders of simulated labquakes (AE), active-source pulses (UP) and noise."""
+    from seis_tf.synthetic.labquakes import write_labquakes
+
+    settings = load_settings(LabquakeSettings, config, {})
+    write_labquakes(out, settings, count, seed, processes=processes)
+    console.out.print(f"{out}: {count} simulated records with their truth")
+
+
+@simulate_app.command()
+def fakequakes(
+    out: Annotated[Path, typer.Argument(help="Folder to make: records at the buoys, and the slip that made them.")],
+    count: Annotated[int, typer.Option(help="Earthquakes.")] = 1000,
+    seed: int = 0,
+    config: ConfigFile = None,
+    greens: Annotated[Path | None, typer.Option(help="Other Green's functions: npz or folder of tables.")] = None,
+) -> None:
+    """Records at DART buoys of simulated earthquakes, with the slip on every unit source."""
+    from seis_tf.synthetic import fakequake_files, fakequakes
+    from seis_tf.unit_sources import load_greens
+
+    settings = load_settings(FakequakeSettings, config, {})
+    functions = load_greens(greens)
+    fakequake_files.write_fakequakes(out, fakequakes.simulate(settings, functions, count, seed), settings)
+    console.out.print(f"{out}: {count} simulated earthquakes with their slip")
+
+
+@prepare_app.command()
+def waveforms(
+    source: Annotated[Path, typer.Argument(help="Class folders of records, or a SeisBench data set, or a .mat file.")],
+    out: Annotated[Path, typer.Argument(help="Data set folder to make; an interrupted one is completed.")],
+    config: ConfigFile = None,
+    labels_csv: Annotated[Path | None, typer.Option(help="CSV file,class,group instead of folders and names.")] = None,
+    group_pattern: Annotated[
+        str | None, typer.Option(help="Regular expression on the file name: the event id.")
+    ] = None,
+    seisbench_class: Annotated[str | None, typer.Option(help="SeisBench metadata column of the class.")] = None,
+    length_samples: int | None = None,
+    anchor: Annotated[str | None, typer.Option(help="start, center or onset.")] = None,
+    detrend: Annotated[str | None, typer.Option(help="linear, constant or none.")] = None,
+    bandpass_hz: Annotated[tuple[float, float] | None, typer.Option(help="Corners of a zero-phase band-pass.")] = None,
+    stationxml: Annotated[str | None, typer.Option(help="Remove the instrument response.")] = None,
+    sampling_rate_hz: float | None = None,
+    resample_hz: float | None = None,
+    nperseg: int | None = None,
+    noverlap: int | None = None,
+    nfft: int | None = None,
+    scaling: Annotated[str | None, typer.Option(help="density or spectrum.")] = None,
+    linear: Annotated[bool, typer.Option("--linear", help="Keep the power linear instead of its log10.")] = False,
+    standardise: Annotated[str | None, typer.Option(help="record, dataset or none.")] = None,
+    valid_fraction: float | None = None,
+    test_fraction: float | None = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split.")] = None,
+    shard_mb: float | None = None,
+    max_rejected: float | None = None,
+    mat: Annotated[Path | None, typer.Option(help="Also write the spectrograms as one .mat matrix.")] = None,
+    processes: Processes = os.cpu_count() or 1,
+    json: Json = False,
+) -> None:
+    """Class folders of records to a data set of spectrograms and waveforms, split by event."""
+    from seis_tf import prepare
+
+    job = load_settings(
+        WaveformJob,
+        config,
+        {
+            "source.labels_csv": None if labels_csv is None else str(labels_csv),
+            "source.group_pattern": group_pattern,
+            "source.seisbench_class": seisbench_class,
+            "record.length_samples": length_samples,
+            "record.anchor": anchor,
+            "record.detrend": detrend,
+            "record.bandpass_hz": bandpass_hz,
+            "record.stationxml": stationxml,
+            "record.sampling_rate_hz": sampling_rate_hz,
+            "record.resample_hz": resample_hz,
+            "spectrogram.nperseg": nperseg,
+            "spectrogram.noverlap": noverlap,
+            "spectrogram.nfft": nfft,
+            "spectrogram.scaling": scaling,
+            "spectrogram.log": False if linear else None,
+            "standardise": standardise,
+            "split.valid_fraction": valid_fraction,
+            "split.test_fraction": test_fraction,
+            "split.seed": seed,
+            "shards.shard_mb": shard_mb,
+            "shards.max_rejected": max_rejected,
+        },
+    )
+    with console.progress("prepare", "records") as progress:
+        if source.suffix == ".mat":
+            info = prepare.prepare_mat(source, out, job, groups_csv=labels_csv, progress=progress)
+        else:
+            info = prepare.prepare_waveforms(source, out, job, processes=processes, progress=progress)
+    if mat is not None:
+        prepare.write_mat(out, info, mat)
+    _show(out, info, json)
+
+
+@prepare_app.command()
+def dart(
+    source: Annotated[Path, typer.Argument(help="Simulated fakequakes, .mat runs, npz, CSV or GeoClaw gauges.")],
+    out: Annotated[Path, typer.Argument(help="Data set folder to make.")],
+    config: ConfigFile = None,
+    window_min: int | None = None,
+    buoys: Annotated[str | None, typer.Option(help="Names in order, with commas.")] = None,
+    latency_min: float | None = None,
+    greens: Annotated[str | None, typer.Option(help="Other Green's functions: npz or folder of tables.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split.")] = None,
+    json: Json = False,
+) -> None:
+    """Records at buoys and the slip that made them to a data set of windows, split by earthquake."""
+    from seis_tf import prepare_dart
+
+    overrides = {
+        "window_min": window_min,
+        "buoys": None if buoys is None else buoys.split(","),
+        "latency_min": latency_min,
+        "greens": greens,
+        "split.seed": seed,
+    }
+    job = load_settings(DartJob, config, overrides)
+    with console.progress("prepare", "events") as progress:
+        info = prepare_dart.prepare_dart(source, out, job, progress=progress)
+    _show(out, info, json)
+
+
+def inspect(dataset: Annotated[Path, typer.Argument(help="Data set folder.")], json: Json = False) -> None:
+    """What is in a data set: counts by split and class, shapes, settings, normalisation, rejected files."""
+    from seis_tf.shards import load_dataset
+
+    _show(dataset, load_dataset(dataset), json)
+
+
+def verify(dataset: Annotated[Path, typer.Argument(help="Data set folder.")], json: Json = False) -> None:
+    """Re-reads every byte of a data set; names file and record of what is wrong, and ends with status 1."""
+    from seis_tf import shards
+
+    with console.progress("verify", "bytes") as progress:
+        faults = shards.verify(dataset, progress)
+    if json:
+        console.print_json({"faults": faults})
+    else:
+        for fault in faults:
+            console.fail(fault)
+    if faults:
+        raise typer.Exit(1)
+    if not json:
+        console.out.print(f"{dataset}: every byte is as it was written")
+
+
+def plot(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the figures; default DATASET-figures.")] = None,
+    per_class: Annotated[int, typer.Option(help="Records of each class.")] = 3,
+) -> None:
+    """Example records: waveform over spectrogram, linear beside log; a weak one; signal against noise."""
+    from seis_tf.plots import plot_dataset
+
+    for path in plot_dataset(dataset, out or dataset.with_name(f"{dataset.name}-figures"), per_class=per_class):
+        console.out.print(str(path))
+
+
+def edges(
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("edges"),
+    patch_dim: Annotated[list[int], typer.Option(help="Side of a patch in pixels.")] = [5, 50],  # noqa: B006
+    n_patch: int = 4,
+) -> None:
+    """The warm-up: a checkerboard seen through the three edge kernels."""
+    from seis_tf.edges import write_edges
+
+    for path in write_edges(out, patch_dims=patch_dim, n_patch=n_patch):
+        console.out.print(str(path))
+
+
+def _show(folder: Path, info, as_json: bool) -> None:
+    if as_json:
+        console.print_json(info.model_dump(mode="json"))
+        return
+    simulated = " (simulated records)" if info.simulated else ""
+    console.out.print(f"{folder}: task {info.task}{simulated}, fingerprint {info.fingerprint[:12]}")
+    header = ["split", "records", "groups", *info.class_names, "shards", "MB"]
+    rows = [
+        [
+            name,
+            s.records,
+            s.groups,
+            *s.class_counts.values(),
+            len(s.shards),
+            sum(shard.bytes for shard in s.shards) / 1e6,
+        ]
+        for name, s in info.splits.items()
+    ]
+    console.print_table("splits by event" if info.grouped else "splits (ungrouped)", header, rows)
+    features = [
+        [f.name, f.dtype, " x ".join(map(str, f.shape)) or "scalar", info.units.get(f.name, "")] for f in info.features
+    ]
+    console.print_table("features", ["name", "type", "shape", "unit"], features)
+    for what, names in (("buoys", info.gauge_names), ("sources", info.source_names)):
+        if names:
+            console.out.print(f"{what}: {' '.join(names)}")
+    console.print_table("settings", ["setting", "value"], [[k, str(v)] for k, v in _flat(info.job)])
+    if info.duplicates:
+        console.out.print(
+            f"{len(info.duplicates)} groups of records with the same samples, the first: {info.duplicates[0]}"
+        )
+    if info.rejected:
+        console.print_table(
+            f"{len(info.rejected)} rejected", ["file", "reason"], [[r.file, r.reason] for r in info.rejected]
+        )
+
+
+def _flat(tree: dict, prefix: str = "") -> list[tuple[str, object]]:
+    rows = []
+    for key, value in tree.items():
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return rows
