@@ -1,0 +1,182 @@
+"""A run -> a version of a model that TensorFlow Serving loads: MODELS/NAME/VERSION.
+
+Written aside, checked, and only then renamed to its number, so that a server that polls the folder never sees half a
+version, nor one that answers differently from the model that was trained.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from seis_tf import runs
+from seis_tf.config import write_atomically, write_json
+from seis_tf.runs import Run
+from seis_tf.serve.signature import Classifier, Signature, raw_input
+
+METADATA_VERSION = 1
+EXTRA = "assets.extra"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def export(run_folder: Path | str, models_folder: Path | str, name: str) -> Path:
+    """Publishes a run as the next version of a model.
+
+    Args:
+        run_folder: a finished run.
+        models_folder: MODELS; made if it is not there.
+        name: of the model: letters, digits, `_`, `.`, `-`.
+
+    Returns:
+        The version's folder, MODELS/NAME/VERSION.
+
+    Raises:
+        ValueError: no finished run, or a name that no URL or folder can have.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"name: expected letters, digits, '_', '.' or '-', received {name!r}")
+    run = runs.load_run(run_folder)
+    graph = graph_of(run)
+    base = Path(models_folder) / name
+    base.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=base, prefix=".unpublished-"))
+    try:
+        version = max(versions(base), default=0) + 1
+        save(graph.signatures(), graph.variables, aside)
+        extra = aside / EXTRA
+        extra.mkdir()
+        write_json(extra / "metadata.json", metadata(run, graph, name, version))
+        return _publish(aside, base / str(version))
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def versions(base: Path) -> list[int]:
+    """The published versions of a model, ascending."""
+    if not base.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in base.iterdir() if entry.name.isdecimal() and entry.is_dir())
+
+
+def graph_of(run: Run) -> Classifier:
+    """The graph that is exported for a run."""
+    return Classifier(run.model, run.config.info, temperature_of(run))
+
+
+def temperature_of(run: Run) -> float:
+    """The temperature in the run's `calibration.json`; 1 where there is none.
+
+    Raises:
+        ValueError: it is no number above 0.
+    """
+    path = run.folder / "calibration.json"
+    if not path.is_file():
+        return 1.0
+    value = json.loads(path.read_text()).get("temperature", 1.0)
+    if not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError(f"{path}: temperature: expected a number above 0, received {value!r}")
+    return float(value)
+
+
+def save(signatures: dict[str, Signature], variables: Sequence[tf.Variable], folder: Path) -> None:
+    """Writes a SavedModel with these signatures."""
+    module = tf.Module()
+    module.kept = list(variables)
+    traced = {name: signature.traced().get_concrete_function() for name, signature in signatures.items()}
+    tf.saved_model.save(module, str(folder), signatures=traced)
+
+
+def metadata(run: Run, graph: Classifier, name: str, version: int) -> dict[str, Any]:
+    """What `metadata.json` says: orders, units, window, settings, signatures, scores, versions."""
+    config, info = run.config, run.config.info
+    described = {
+        key: {
+            "inputs": {field.name: field.describe() for field in signature.inputs},
+            "outputs": {field.name: field.describe() for field in signature.outputs},
+        }
+        for key, signature in graph.signatures().items()
+    }
+    tree = {
+        "metadata_version": METADATA_VERSION,
+        "name": name,
+        "version": version,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "task": info.task,
+        "signatures": described,
+        "units": info.units,
+        "members": run.members,
+        "model": config.job.model.model_dump(mode="json") | {"parameters": int(run.model.count_params())},
+        "training": config.job.training.model_dump(mode="json"),
+        "dataset": {
+            "name": Path(config.dataset).name,
+            "fingerprint": info.fingerprint,
+            "simulated": info.simulated,
+            "grouped": info.grouped,
+            "splits": {
+                key: {"groups": split.groups, "records": split.records, "class_counts": split.class_counts}
+                for key, split in info.splits.items()
+            },
+        },
+        "metrics": metrics_of(run),
+        "versions": config.versions,
+    }
+    return tree | _waveform_part(graph)
+
+
+def metrics_of(run: Run) -> dict[str, Any]:
+    """Scores of the run: `metrics.json` where it was evaluated, else the last epoch's, averaged over the members."""
+    path = run.folder / "metrics.json"
+    if path.is_file():
+        return json.loads(path.read_text())
+    last = [rows[-1] for rows in run.history]
+    return {"last_epoch": {key: sum(row[key] for row in last) / len(last) for key in last[0]}}
+
+
+def _waveform_part(graph: Classifier) -> dict[str, Any]:
+    info, raw = graph.info, asdict(raw_input(graph.info))
+    length = info.feature("waveform").shape[0] if info.has("waveform") else None
+    return {
+        "class_names": list(info.class_names),
+        "sampling_rate_hz": info.sampling_rate_hz,
+        "length_samples": length,
+        "temperature": graph.temperature,
+        "preprocessing": {
+            "raw_waveforms": raw["possible"],
+            "same_as_training": raw["same_as_training"],
+            "note": raw["note"],
+            "record": info.job.get("record"),
+            "spectrogram": info.job.get("spectrogram"),
+            "standardise": info.job["standardise"],
+        },
+    }
+
+
+def _publish(aside: Path, final: Path) -> Path:
+    """Everything on disk, then the rename that makes it a version."""
+    for path in [*aside.rglob("*"), aside]:
+        _sync(path)
+    os.chmod(aside, 0o755)
+    try:
+        os.rename(aside, final)
+    except OSError as err:
+        raise ValueError(f"{final}: expected a free version number, received one that is taken ({err})") from err
+    _sync(final.parent)
+    return final
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
