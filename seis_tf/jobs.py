@@ -106,7 +106,7 @@ def parameter_formula(settings: ModelSettings, info: DatasetInfo) -> int:
     if isinstance(settings, MlpSettings):
         return models.mlp_parameters(info.feature("spectrogram").shape, len(info.class_names), settings.hidden)
     if isinstance(settings, CnnSettings):
-        sizes = (settings.filters, settings.kernel, settings.pool, settings.dense)
+        sizes = (settings.filters, settings.kernel, settings.pool, settings.stem, settings.dense)
         return models.cnn_parameters(info.feature("spectrogram").shape, len(info.class_names), *sizes)
     window_min, n_buoys = info.feature("water_level_m").shape
     channels = n_buoys * (2 if settings.use_mask else 1)

@@ -68,6 +68,7 @@ def cnn(
     *,
     kernel: int = 3,
     pool: int = 2,
+    stem: tuple[int, int] = (1, 1),
     dense: int = 20,
     activation: str = "relu",
     dropout: float = 0.3,
@@ -82,7 +83,8 @@ def cnn(
         filters: of each block; a block is a convolution with same padding and a max pooling.
         kernel: side of the kernels.
         pool: side and stride of the pools.
-        dense: units of the hidden layer.
+        stem: [frequency, time] cells that are averaged before the first block; (1, 1) for none.
+        dense: units of the hidden layer; 0 for none.
         activation: of convolutions and hidden layer.
         dropout: rate before the softmax.
         l2: Keras's L2 factor on all kernels.
@@ -94,13 +96,11 @@ def cnn(
     Raises:
         ValueError: the pools leave nothing.
     """
-    if min(input_shape) // pool ** len(filters) < 1:
-        raise ValueError(
-            f"cnn: expected at most {int(math.log(min(input_shape), pool))} blocks for an input of {input_shape} "
-            f"({min(input_shape)} // {pool}^blocks >= 1), received {len(filters)}"
-        )
+    _check_blocks(input_shape, filters, pool, stem)
     inputs = keras.Input(input_shape, name="spectrogram")
     x = layers.Reshape((*input_shape, 1), name="channel")(inputs)
+    if stem != (1, 1):
+        x = layers.AveragePooling2D(stem, name="stem")(x)
     for i, width in enumerate(filters):
         x = layers.Conv2D(
             width,
@@ -113,7 +113,8 @@ def cnn(
         )(x)
         x = layers.MaxPooling2D(pool, name=f"pool_{i + 1}")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = _dense(dense, "dense", l2, seed + len(filters), activation)(x)
+    if dense:
+        x = _dense(dense, "dense", l2, seed + len(filters), activation)(x)
     x = _dropout(x, dropout, seed, "dropout")
     outputs = _dense(n_classes, "probabilities", l2, seed + len(filters) + 1, "softmax")(x)
     return keras.Model(inputs, outputs, name="cnn")
@@ -125,14 +126,26 @@ def cnn_parameters(
     filters: tuple[int, ...],
     kernel: int = 3,
     pool: int = 2,
+    stem: tuple[int, int] = (1, 1),
     dense: int = 20,
 ) -> int:
-    """Weights and biases of `cnn`: (kernel^2 x in + 1) x out a block, then the two dense layers."""
-    total, channels, (height, width) = 0, 1, input_shape
+    """Weights and biases of `cnn`: (kernel^2 x in + 1) x out a block, then the dense layers."""
+    total, channels = 0, 1
+    height, width = input_shape[0] // stem[0], input_shape[1] // stem[1]
     for n in filters:
         total += (kernel * kernel * channels + 1) * n
         channels, height, width = n, height // pool, width // pool
-    return total + (channels * height * width + 1) * dense + (dense + 1) * n_classes
+    sizes = [channels * height * width, *([dense] if dense else []), n_classes]
+    return total + sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def _check_blocks(input_shape: tuple[int, int], filters: tuple[int, ...], pool: int, stem: tuple[int, int]) -> None:
+    smallest = min(size // step for size, step in zip(input_shape, stem, strict=True))
+    if smallest // pool ** len(filters) < 1:
+        raise ValueError(
+            f"cnn: expected at most {int(math.log(max(smallest, 1), pool))} blocks for an input of {input_shape} and a "
+            f"stem of {stem} ({smallest} // {pool}^blocks >= 1), received {len(filters)}"
+        )
 
 
 def conv1d(

@@ -220,7 +220,10 @@ class Augmentation:
         if settings.noise_probability and self.noise_class is not None:
             snr_db = settings.noise_snr_db[0] + draws[0] * (settings.noise_snr_db[1] - settings.noise_snr_db[0])
             ratio = tf.math.divide_no_nan(_rms(waveforms), _rms(noise)) * tf.pow(10.0, -snr_db / 20)[:, None]
-            added = tf.cast(draws[1] < settings.noise_probability, tf.float32)[:, None]
+            added = tf.where(draws[1] < settings.noise_probability, tf.sign(draws[3] - 0.5), 0.0)[:, None]
+            # Turned round by a random part of its length, so that few noise records make many.
+            turns = tf.random.stateless_uniform([batch, 1], seed + 5, maxval=self.n_samples, dtype=tf.int32)
+            noise = tf.gather(noise, (tf.range(self.n_samples)[None] + turns) % self.n_samples, batch_dims=1)
             waveforms = waveforms + added * ratio * noise
         if settings.shift_fraction:
             largest = settings.shift_fraction * self.n_samples

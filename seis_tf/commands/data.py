@@ -49,6 +49,7 @@ def fakequakes(
     seed: int = 0,
     config: ConfigFile = None,
     greens: Annotated[Path | None, typer.Option(help="Other Green's functions: npz or folder of tables.")] = None,
+    raw: Annotated[int, typer.Option(help="Earthquakes also written as raw DART text with tides.")] = 2,
 ) -> None:
     """Records at DART buoys of simulated earthquakes, with the slip on every unit source."""
     from seis_tf.synthetic import fakequake_files, fakequakes
@@ -56,7 +57,7 @@ def fakequakes(
 
     settings = load_settings(FakequakeSettings, config, {})
     functions = load_greens(greens)
-    fakequake_files.write_fakequakes(out, fakequakes.simulate(settings, functions, count, seed), settings)
+    fakequake_files.write_fakequakes(out, fakequakes.simulate(settings, functions, count, seed), functions, raw=raw)
     console.out.print(f"{out}: {count} simulated earthquakes with their slip")
 
 
@@ -93,7 +94,8 @@ def waveforms(
     json: Json = False,
 ) -> None:
     """Class folders of records to a data set of spectrograms and waveforms, split by event."""
-    from seis_tf import prepare
+    from seis_tf.prepare import prepare_waveforms
+    from seis_tf.prepare_mat import prepare_mat, write_mat
 
     job = load_settings(
         WaveformJob,
@@ -124,11 +126,11 @@ def waveforms(
     )
     with console.progress("prepare", "records") as progress:
         if source.suffix == ".mat":
-            info = prepare.prepare_mat(source, out, job, groups_csv=labels_csv, progress=progress)
+            info = prepare_mat(source, out, job, groups_csv=labels_csv, progress=progress)
         else:
-            info = prepare.prepare_waveforms(source, out, job, processes=processes, progress=progress)
+            info = prepare_waveforms(source, out, job, processes=processes, progress=progress)
     if mat is not None:
-        prepare.write_mat(out, info, mat)
+        write_mat(out, mat)
     _show(out, info, json)
 
 
@@ -148,9 +150,9 @@ def dart(
     from seis_tf import prepare_dart
 
     overrides = {
-        "window_min": window_min,
-        "buoys": None if buoys is None else buoys.split(","),
-        "latency_min": latency_min,
+        "record.window_min": window_min,
+        "record.buoys": None if buoys is None else buoys.split(","),
+        "record.latency_min": latency_min,
         "greens": greens,
         "split.seed": seed,
     }

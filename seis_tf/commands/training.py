@@ -27,6 +27,7 @@ def train(
     preset: Annotated[str | None, typer.Option(help=f"Settings with a name: {', '.join(PRESETS)}.")] = None,
     hidden: Annotated[str | None, typer.Option(help="MLP: units of each hidden layer, e.g. 50,2.")] = None,
     filters: Annotated[str | None, typer.Option(help="CNN: filters of each block, e.g. 8,16,32.")] = None,
+    stem: Annotated[str | None, typer.Option(help="CNN: frequency,time cells averaged first, e.g. 2,2.")] = None,
     widths: Annotated[str | None, typer.Option(help="conv1d: channels of each stage.")] = None,
     dense: int | None = None,
     dropout: float | None = None,
@@ -56,6 +57,7 @@ def train(
     overrides: dict[str, Any] = {
         "model.hidden": _numbers(hidden),
         "model.filters": _numbers(filters),
+        "model.stem": _numbers(stem),
         "model.widths": _numbers(widths),
         "model.dense": dense,
         "model.dropout": dropout,

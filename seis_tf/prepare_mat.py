@@ -1,0 +1,127 @@
+"""The exercise's `.mat` matrix to a data set, and a data set to such a matrix."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seis_tf import examples, matfile, shards, spectrograms
+from seis_tf.config import WaveformJob
+from seis_tf.shards import SPLITS, DatasetInfo
+from seis_tf.writer import Batch, Progress, plan, write_dataset
+
+
+@dataclass(frozen=True)
+class _MatItem:
+    """One record of the matrix."""
+
+    spectrogram: np.ndarray
+    label: int
+    group: str
+    record_id: str
+
+
+@dataclass(frozen=True)
+class _MatEncoder:
+    features: tuple[examples.Feature, ...]
+
+    def __call__(self, items: list[_MatItem]) -> Batch:
+        batch = Batch([], [], [], [], [])
+        for item in items:
+            values = {
+                "spectrogram": item.spectrogram,
+                "label": item.label,
+                "group": item.group,
+                "record_id": item.record_id,
+                "station": "",
+                "snr_db": np.float32(0),
+                "peak_amplitude": np.float32(0),
+                "clipped": 0,
+            }
+            batch.payloads.append(examples.encode(values, list(self.features)))
+            batch.labels.append(item.label)
+            batch.groups.append(item.group)
+            batch.record_ids.append(item.record_id)
+            batch.hashes.append(hashlib.blake2b(item.spectrogram.tobytes(), digest_size=16).hexdigest())
+        return batch
+
+
+def prepare_mat(
+    source: Path,
+    out: Path,
+    job: WaveformJob,
+    *,
+    groups_csv: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> DatasetInfo:
+    """Makes a data set of the exercise's matrix of spectrograms.
+
+    The matrix has no waveforms and no event ids. Without `groups_csv` each record is a group of its own, records of one
+    event may be on both sides of a split, and the data set says so ("ungrouped").
+
+    Args:
+        source: the `.mat` file, see `matfile.read_mat`.
+        out: the data set's folder.
+        job: split, shards and standardisation; `spectrogram.log` takes the logarithm of power that is still linear.
+        groups_csv: CSV with a column `group`, a row for each record.
+        progress: told the records done and the records in all.
+
+    Raises:
+        ValueError: as `matfile.read_mat` and `writer.write_dataset`; linear power is asked for and the file holds logarithms.
+    """
+    mat = matfile.read_mat(Path(source), groups_csv)
+    power = _scaled(mat.spectrograms, job, Path(source))
+    names = [f"{Path(source).stem}-{i:06d}" for i in range(len(power))]
+    groups = names if mat.groups is None else mat.groups
+    items = [_MatItem(*item) for item in zip(power, map(int, mat.labels), groups, names, strict=True)]
+    features = tuple(examples.waveform_features(power.shape[1:], None, None))
+    by_split: dict[str, list] = {split: [] for split in SPLITS}
+    for item in items:
+        by_split[shards.split_of(item.group, job.split)].append(item)
+    by_split = {s: shards.shuffled(found, lambda item: item.record_id, job.split.seed) for s, found in by_split.items()}
+    header = {
+        "task": "waveforms",
+        "features": features,
+        "class_names": tuple(mat.class_names),
+        "units": {"spectrogram": "log10 of source units" if job.spectrogram.log else "source units"},
+        "job": job.model_dump(mode="json"),
+        "grouped": mat.groups is not None,
+        "fingerprint": hashlib.sha256(Path(source).read_bytes()).hexdigest(),
+    }
+    record_bytes = 256 + 4 * int(np.prod(power.shape[1:]))
+    tasks = plan("waveforms", out, by_split, _MatEncoder(features), record_bytes, job.shards.shard_mb)
+    return write_dataset(out, tasks, header, [], job.shards.max_rejected, 1, progress)
+
+
+def write_mat(folder: Path, path: Path) -> None:
+    """Writes all records of a data set as the exercise's matrix, splits one after the other: train, valid, test.
+
+    Raises:
+        ValueError: the data set is not of spectrograms, or a shard is damaged.
+    """
+    info = shards.load_dataset(folder)
+    info.feature("spectrogram")
+    records = [record for split in SPLITS for record in shards.iterate(folder, info, split)]
+    job = WaveformJob.model_validate(info.job)
+    frequencies, times = spectrograms.axes(job.spectrogram, job.record.length_samples, info.sampling_rate_hz)
+    matfile.write_mat(
+        path,
+        np.stack([record["spectrogram"] for record in records]),
+        np.array([int(record["label"]) for record in records]),
+        frequencies,
+        times,
+        info.class_names,
+    )
+
+
+def _scaled(power: np.ndarray, job: WaveformJob, source: Path) -> np.ndarray:
+    logarithmic = bool((power < 0).any())
+    if logarithmic and not job.spectrogram.log:
+        raise ValueError(f"{source}: expected linear power (--linear), received negative values, so logarithms")
+    if logarithmic or not job.spectrogram.log:
+        return power
+    floor = job.spectrogram.log_floor * power.max(axis=(1, 2), keepdims=True)
+    return np.log10(np.maximum(power, np.maximum(floor, np.finfo(np.float32).tiny))).astype(np.float32)
