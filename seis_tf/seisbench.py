@@ -1,0 +1,178 @@
+"""SeisBench data sets: `metadata.csv` says what each trace is, `waveforms.hdf5` holds the samples.
+
+Format: https://seisbench.readthedocs.io/en/stable/pages/data_format.html. A trace name is a dataset below `/data`, or,
+in bucketed form, `bucket0$3,:3,:1000`: a dataset and the index of the trace in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from seis_tf.config import WaveformSourceSettings
+from seis_tf.sources import SPLITS, Rejection, SourceRecord, read_table
+
+
+@dataclass(frozen=True)
+class _Format:
+    """The group /data_format: what holds for all traces unless the metadata say otherwise."""
+
+    dimension_order: str
+    component_order: str
+    sampling_rate_hz: float | None
+
+
+def list_traces(source: Path, settings: WaveformSourceSettings, rejected: list[Rejection]) -> Iterator[SourceRecord]:
+    """Records of a SeisBench data set, one a row of the metadata; those that can't be used go to `rejected`.
+
+    The class is the column `settings.seisbench_class`, the group `settings.seisbench_group`; a trace without an event
+    (noise often has none) is a group of its own. Of several components, `settings.seisbench_component` is taken.
+    SeisBench's split `dev` is called `valid` here.
+
+    Raises:
+        ValueError: no class column is named, or a column or file is missing.
+    """
+    for metadata in sorted(source.glob("metadata*.csv")):
+        chunk = metadata.stem.removeprefix("metadata")
+        waveforms = source / f"waveforms{chunk}.hdf5"
+        if settings.seisbench_class is None:
+            columns = ",".join(next(read_table(metadata, ()), (0, {}))[1])
+            raise ValueError(
+                f"{metadata}: expected the name of the column that holds the class (seisbench_class), received none; "
+                f"there are {columns}"
+            )
+        form = _read_format(waveforms)
+        columns = ("trace_name", settings.seisbench_class, settings.seisbench_group)
+        seen: set[str] = set()
+        for index, (_, row) in enumerate(read_table(metadata, columns)):
+            record = _record(waveforms, chunk, index, row, form, settings)
+            if isinstance(record, Rejection):
+                rejected.append(record)
+            elif record.record_id in seen:
+                reason = f"expected each trace once, received it again in row {index}"
+                rejected.append(Rejection(record.file, reason))
+            else:
+                seen.add(record.record_id)
+                yield record
+
+
+def _read_format(waveforms: Path) -> _Format:
+    try:
+        with h5py.File(waveforms, "r") as file:
+            given = file.get("data_format", {})
+            values = {name: given[name][()] for name in given}
+    except OSError as err:
+        raise ValueError(f"{waveforms}: expected an HDF5 file beside its metadata, received {err}") from err
+    text = {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in values.items()}
+    form = _Format(
+        dimension_order=text.get("dimension_order", "CW").removeprefix("N"),
+        component_order=text.get("component_order", "ZNE"),
+        sampling_rate_hz=float(values["sampling_rate"]) if "sampling_rate" in values else None,
+    )
+    if sorted(form.dimension_order) != ["C", "W"]:
+        raise ValueError(f"{waveforms}: expected dimension_order CW or WC, received {form.dimension_order}")
+    return form
+
+
+def _record(
+    waveforms: Path, chunk: str, index: int, row: dict[str, str], form: _Format, settings: WaveformSourceSettings
+) -> SourceRecord | Rejection:
+    """One row of the metadata as a record, or why it can't be one."""
+    name = row["trace_name"]
+    record_id = f"{chunk.removeprefix('_')}/{name}" if chunk else name
+    try:
+        class_name = _given(row, settings.seisbench_class)
+        if not (name and class_name):
+            raise ValueError(f"expected trace_name and {settings.seisbench_class}, received {name!r}, {class_name!r}")
+        split = _given(row, "split")
+        if split and split not in SPLITS:
+            raise ValueError(f"expected split train, dev or test, received {split}")
+        order = _given(row, "trace_component_order") or form.component_order
+        if settings.seisbench_component not in order:
+            raise ValueError(f"expected a component {settings.seisbench_component}, received {order}")
+        location = _one_component(name, order.index(settings.seisbench_component), form.dimension_order)
+        rate = _sampling_rate(row) or form.sampling_rate_hz
+        if rate is None or not 0 < rate < float("inf"):
+            raise ValueError(f"expected a sampling rate in the metadata or the data format, received {rate}")
+    except ValueError as err:
+        return Rejection(f"{waveforms.name}:{record_id}", str(err))
+    return SourceRecord(
+        path=waveforms,
+        class_name=class_name,
+        group=_given(row, settings.seisbench_group) or record_id,
+        record_id=record_id,
+        station=_given(row, "station_code"),
+        index=index,
+        split=SPLITS[split] if split else None,
+        location=location,
+        sampling_rate_hz=rate,
+    )
+
+
+def _given(row: dict[str, str], column: str) -> str:
+    """A cell, "" where it is empty, as pandas reads it."""
+    cell = row.get(column, "")
+    return "" if cell.lower() in ("nan", "none", "null", "na", "n/a", "<na>") else cell
+
+
+def _sampling_rate(row: dict[str, str]) -> float | None:
+    rate, step = _given(row, "trace_sampling_rate_hz"), _given(row, "trace_dt_s")
+    try:
+        return float(rate) if rate else 1 / float(step) if step else None
+    except (ValueError, ZeroDivisionError) as err:
+        raise ValueError(f"expected a sampling rate in Hz or a step in s, received {rate or step}") from err
+
+
+def _one_component(trace_name: str, component: int, dimension_order: str) -> str:
+    """Dataset and index of one component of a trace: `bucket0$3,:3,:1000` becomes `bucket0$3,2,:1000`.
+
+    Raises:
+        ValueError: the index is not one of a single trace.
+    """
+    dataset, dollar, index = trace_name.partition("$")
+    parts = index.replace(" ", "").split(",") if dollar else [":", ":"]
+    while len(parts) < (3 if dollar else 2):
+        parts.append(":")
+    axis = len(parts) - 2 + dimension_order.index("C")
+    bounds = parts[axis].split(":")
+    if len(parts) != (3 if dollar else 2) or len(bounds) != 2:
+        raise ValueError(f"expected a trace name like bucket0$3,:3,:1000, received {trace_name}")
+    row = int(bounds[0] or 0) + component
+    if bounds[1] and row >= int(bounds[1]):
+        raise ValueError(f"expected at least {component + 1} components in the trace name, received {trace_name}")
+    parts[axis] = str(row)
+    return f"{dataset}${','.join(parts)}"
+
+
+def read_trace(file: h5py.File, location: str) -> np.ndarray:
+    """Samples of one trace.
+
+    Args:
+        file: an open `waveforms.hdf5`.
+        location: as in `SourceRecord.location`.
+
+    Returns:
+        [sample], in the file's own type.
+
+    Raises:
+        ValueError: there is no such trace, or it is not one-dimensional.
+    """
+    name, _, index = location.rpartition("$")
+    try:
+        samples = file["data"][name][tuple(_slice(part) for part in index.split(","))]
+    except (KeyError, OSError, IndexError, TypeError, ValueError) as err:
+        raise ValueError(f"expected the trace {location}, received {err}") from err
+    if samples.ndim != 1:
+        raise ValueError(f"expected a trace of one dimension at {location}, received shape {samples.shape}")
+    return samples
+
+
+def _slice(part: str) -> int | slice:
+    """`3` as 3, `:1000` as slice(None, 1000)."""
+    if ":" not in part:
+        return int(part)
+    return slice(*(int(number) if number else None for number in part.split(":")))
