@@ -6,6 +6,7 @@ saved beside its result), refuse unknown keys, and name the key, the expected an
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Units = Annotated[int, Field(gt=0)]
 # A part of file names: without underscore, which separates the fields there.
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")]
 
@@ -280,6 +282,38 @@ class FakequakeSettings(Settings):
     trigger_max_min: float = Field(8.0, gt=0, description="latest start of the event mode after the origin")
 
 
+class DartRecordSettings(Settings):
+    """How buoy records become a window of detided water column (stage 2b, dart)."""
+
+    window_min: int = Field(45, gt=0, description="length of the window; its first sample is one step after the origin")
+    step_min: int = Field(1, gt=0)
+    buoys: tuple[str, ...] = Field(("46404", "46407", "46419"), min_length=1, description="in order")
+    latency_min: float = Field(0.0, ge=0, description="samples of the last minutes that are not here yet")
+    detide: Literal["joint", "harmonic", "mean", "polynomial", "highpass", "none"] = Field(
+        "joint", description="for raw levels; polynomial and highpass look into the future; none: no tide in the levels"
+    )
+    before_h: float = Field(24.0, gt=0, description="record before the origin that detiding uses")
+    recency_h: float | None = Field(4.0, gt=0, description="how fast detiding forgets; null: not at all")
+    max_level_m: float = Field(20.0, gt=0, description="detided levels beyond this can't be metres of water column")
+
+    @model_validator(mode="after")
+    def _window_is_whole_steps(self) -> Self:
+        if self.window_min % self.step_min:
+            raise ValueError(f"window_min: expected a multiple of step_min {self.step_min}, received {self.window_min}")
+        return self
+
+
+class DartJob(Settings):
+    """All of `prepare dart`."""
+
+    task: Literal["dart"] = "dart"
+    greens: str | None = Field(None, description="npz or folder of Green's functions; default: the packaged ones")
+    gauges: tuple[str, ...] | None = Field(None, description="where the wave to come is kept; default: all of greens")
+    record: DartRecordSettings = DartRecordSettings()
+    split: SplitSettings = SplitSettings(valid_fraction=0.15, test_fraction=0.15)
+    shards: ShardSettings = ShardSettings()
+
+
 class AugmentSettings(Settings):
     """Changes of the training records, drawn anew each epoch."""
 
@@ -298,7 +332,7 @@ class MlpSettings(Settings):
     """A fully connected classifier."""
 
     kind: Literal["mlp"] = "mlp"
-    hidden: tuple[int, ...] = Field((20,), description="units of each hidden layer")
+    hidden: tuple[Units, ...] = Field((20,), description="units of each hidden layer")
     activation: str = "relu"
     dropout: Rate = 0.0
 
@@ -307,10 +341,11 @@ class CnnSettings(Settings):
     """A convolutional classifier of spectrograms."""
 
     kind: Literal["cnn"] = "cnn"
-    filters: tuple[int, ...] = Field((8, 16, 32), description="of each block")
+    filters: tuple[Units, ...] = Field((8, 16, 32), description="of each block")
     kernel: int = Field(3, gt=0)
     pool: int = Field(2, gt=1)
-    dense: int = Field(20, gt=0)
+    stem: tuple[Units, Units] = Field((1, 1), description="[frequency, time] cells averaged before the first block")
+    dense: int = Field(20, ge=0, description="units of the hidden layer; 0 for none")
     activation: str = "relu"
     dropout: Rate = 0.3
 
@@ -319,7 +354,7 @@ class Conv1dSettings(Settings):
     """The network from buoy records to slip."""
 
     kind: Literal["conv1d"] = "conv1d"
-    widths: tuple[int, ...] | None = Field(None, description="channels of each stage; default by window length")
+    widths: tuple[Units, ...] | None = Field(None, description="channels of each stage; default by window length")
     dense: int = Field(40, gt=0)
     dropout: Rate = 0.3
     activation: str = "leaky_relu"
@@ -357,7 +392,7 @@ class TrainingSettings(Settings):
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run ends with")
     class_weights: Literal["none", "balanced"] = "none"
     members: int = Field(1, ge=1, le=64, description="models trained together from different seeds: an ensemble")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**31)
     augment: AugmentSettings = AugmentSettings()
     loss: LossSettings = LossSettings()
     buoy_dropout: Rate = Field(0.0, description="how often a buoy's record is taken away in training")
@@ -402,11 +437,11 @@ def load_settings(
     Raises:
         ValueError: the file is no JSON, a key is unknown, or a value is out of range; names file, key and value.
     """
-    tree: dict[str, Any] = dict(base or {})
+    tree: dict[str, Any] = copy.deepcopy(base or {})
     if path is not None:
         try:
             merge(tree, json.loads(Path(path).read_text()))
-        except (OSError, json.JSONDecodeError, TypeError, AttributeError) as err:
+        except (OSError, ValueError, TypeError, AttributeError) as err:
             raise ValueError(f"{path}: expected a JSON object of settings, received {err}") from err
     for key, value in overrides.items():
         if value is None:
@@ -417,9 +452,16 @@ def load_settings(
     try:
         return kind.model_validate(tree)
     except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path or 'options'}: {where}: {first['msg']}, received {first['input']!r}") from err
+        raise ValueError(f"{path or 'options'}: {first_error(err)}") from err
+
+
+def first_error(err: ValidationError) -> str:
+    """The first thing that pydantic found wrong, as one line "key: expected ..., received ..."."""
+    first = err.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":  # of a validator here: its text names both values
+        return ": ".join(filter(None, (where, str(first["ctx"]["error"]))))
+    return f"{where}: {first['msg']}, received {first['input']!r}"
 
 
 def merge(tree: dict[str, Any], over: dict[str, Any]) -> None:

@@ -130,6 +130,7 @@ def write_raw_event(folder: Path, fakequakes: Fakequakes, greens: GreensFunction
         "run": run,
         "origin_time": origin.isoformat().replace("+00:00", "Z"),
         "mw": float(fakequakes.mw[event]),
+        "weights_m": dict(zip(fakequakes.source_names, fakequakes.weights_m[event].tolist(), strict=True)),
         "epicentre_lonlat": centre.round(4).tolist() if known else None,
     }
     write_json(folder / "event.json", description)

@@ -1,0 +1,260 @@
+"""Buoy records -> a window of detided water column [minute, buoy] with a mask; and whether an event is one we know.
+
+A window's first sample is one step after the origin. A sample that does not exist is masked: never interpolated over a
+gap, never taken for calm. A mask is True where there is a sample, and the level is 0 where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from seis_tf.config import DartRecordSettings
+from seis_tf.dart_readers import GaugeRecord
+from seis_tf.detide import METHODS, detide
+from seis_tf.inversion import nnls
+from seis_tf.names import check_names
+from seis_tf.unit_sources import GreensFunctions, distance_km
+
+
+@dataclass(frozen=True, eq=False)
+class DartEvent:
+    """One event as a model sees it.
+
+    Attributes:
+        event_id: of the realization or earthquake; the group for splits.
+        buoy_names: order of the buoy axis.
+        window_m: float32 [minute, buoy], metres of detided water column; 0 where masked.
+        mask: bool [minute, buoy], True where there is a sample.
+        weights_m: float32 [source], true slip, or None.
+        mw: true magnitude, or None.
+        truth_m: float32 [minute, gauge], true water column from minute 0 on, or None.
+        causal: whether nothing after the window's end went into it.
+    """
+
+    event_id: str
+    buoy_names: tuple[str, ...]
+    window_m: np.ndarray
+    mask: np.ndarray
+    weights_m: np.ndarray | None = None
+    mw: float | None = None
+    truth_m: np.ndarray | None = None
+    causal: bool = True
+
+
+def window_from_record(
+    time_min: np.ndarray, level_m: np.ndarray, window_min: int, step_min: int = 1, latency_min: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Brings a record of any sampling to the window's steps.
+
+    Between two samples that are at most one step apart the level is interpolated linearly. In a longer gap a sample
+    counts for the step that is nearest to it (it is up to half a step late or early there), and all other steps are
+    masked; so is what has not been delivered yet.
+
+    Args:
+        time_min: [sample], ascending, minutes after the origin.
+        level_m: [sample], NaN where missing.
+        window_min: end of the window.
+        step_min: its step.
+        latency_min: samples later than this before the window's end are not there yet.
+
+    Returns:
+        float32 [step], 0 where masked; bool [step], True where there is a value.
+    """
+    time, level = np.asarray(time_min, dtype=float), np.asarray(level_m, dtype=float)
+    there = np.isfinite(level) & (time <= window_min - latency_min)
+    time, level = time[there], level[there]
+    wanted = np.arange(step_min, window_min + 1, step_min, dtype=float)
+    if time.size == 0:
+        return np.zeros(len(wanted), np.float32), np.zeros(len(wanted), bool)
+    right = np.searchsorted(time, wanted).clip(0, len(time) - 1)
+    left = (np.searchsorted(time, wanted, side="right") - 1).clip(0)
+    between = (time[left] <= wanted) & (wanted <= time[right]) & (time[right] - time[left] <= step_min * (1 + 1e-9))
+    values = np.interp(wanted, time, level)
+    nearest = np.where(np.abs(time[left] - wanted) <= np.abs(time[right] - wanted), left, right)
+    # A sample half-way between two steps belongs to the earlier one only.
+    late = (time[nearest] - wanted) / step_min
+    close = (late > -0.5) & (late <= 0.5)
+    values = np.where(close & ~between, level[nearest], values)
+    mask = between | close
+    return np.where(mask, values, 0).astype(np.float32), mask
+
+
+def check_levels(window_m: np.ndarray, mask: np.ndarray, largest_m: float, what: str) -> None:
+    """Refuses levels that can't be metres of detided water column.
+
+    Args:
+        window_m, mask: [.., minute, buoy].
+        largest_m: largest absolute level that is believed (5 times the training data's largest, say).
+        what: named in the message.
+
+    Raises:
+        ValueError: a level is not finite or beyond the largest.
+    """
+    levels = np.where(mask, window_m, 0)
+    if not np.isfinite(levels).all():
+        raise ValueError(f"{what}: expected finite levels where the mask is set, received NaN or infinity")
+    found = np.abs(levels).max(initial=0)
+    if found > largest_m:
+        expected = f"detided water column in metres, at most {largest_m:g} m"
+        raise ValueError(f"{what}: expected {expected}, received {found:g}")
+
+
+def check_window(event: DartEvent, largest_m: float) -> None:
+    """Refuses a window with no sample at all, or with levels that can't be metres of water column.
+
+    Raises:
+        ValueError: names the event.
+    """
+    if not event.mask.any():
+        raise ValueError(
+            f"{event.event_id}: expected at least one sample in the window, received a mask over all of it"
+        )
+    check_levels(event.window_m, event.mask, largest_m, event.event_id)
+
+
+def check_slip(weights_m: np.ndarray, what: str) -> None:
+    """Refuses slip that is negative or not finite.
+
+    Raises:
+        ValueError: names `what` and the value.
+    """
+    bad = np.flatnonzero(~(np.asarray(weights_m) >= 0) | ~np.isfinite(weights_m))
+    if bad.size:
+        raise ValueError(f"{what}: expected slip of 0 m or more, received {weights_m[bad[0]]:g} m on source {bad[0]}")
+
+
+def event_from_records(
+    event_id: str,
+    records: Sequence[GaugeRecord],
+    settings: DartRecordSettings,
+    greens: GreensFunctions,
+    origin: datetime | None = None,
+) -> DartEvent:
+    """Window of one event from buoy files.
+
+    Records with dates are raw levels and are detided as the settings say; records with times after the origin are taken
+    as detided water column. A buoy of the settings without a record is masked.
+
+    Args:
+        event_id: name of the event.
+        records: at most one a buoy, in any order; their names put them in theirs.
+        settings: window, buoys, detiding, latency.
+        greens: for joint detiding.
+        origin: time of the earthquake, needed for records with dates.
+
+    Returns:
+        The event, without truth.
+
+    Raises:
+        ValueError: a record has no buoy's name, an unknown one or another's; the records end before the window; nothing
+            is left in it; or the levels can't be water column.
+    """
+    buoys = _by_buoy(event_id, records, settings.buoys)
+    steps = settings.window_min // settings.step_min
+    window = np.zeros((steps, len(settings.buoys)), np.float32)
+    mask = np.zeros(window.shape, bool)
+    known_until = settings.window_min - settings.latency_min
+    last = -np.inf
+    for name, record in buoys.items():
+        time, level = record.minutes_after(origin), record.level_m
+        last = max(last, np.max(time[np.isfinite(level)], initial=-np.inf))
+        there = time <= known_until
+        # Later samples are cut off before detiding, unless a method that looks into the future was asked for.
+        if METHODS.get(settings.detide, True):
+            time, level = time[there], level[there]
+        if not record.relative and settings.detide != "none":
+            time, level = _detided(record.source, time, level, known_until, settings, greens, name)
+        column = settings.buoys.index(name)
+        window[:, column], mask[:, column] = window_from_record(
+            time, level, settings.window_min, settings.step_min, settings.latency_min
+        )
+    if last < known_until - settings.step_min:
+        expected = f"records until minute {known_until:g} after the origin"
+        raise ValueError(f"{event_id}: expected {expected}, received none after minute {last:g}")
+    event = DartEvent(event_id, settings.buoys, window, mask, causal=METHODS.get(settings.detide, True))
+    check_window(event, settings.max_level_m)
+    return event
+
+
+def _by_buoy(event_id: str, records: Sequence[GaugeRecord], buoys: tuple[str, ...]) -> dict[str, GaugeRecord]:
+    names = [record.buoy for record in records]
+    if not records or not all(names) or len(set(names)) < len(names) or not set(names) <= set(buoys):
+        check_names(f"{event_id}: buoys", buoys, names)
+    return dict(zip(names, records, strict=True))
+
+
+def _detided(source, time, level, known_until, settings, greens, buoy) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        result = detide(
+            time, level, known_until, settings.detide,
+            before_h=settings.before_h, recency_h=settings.recency_h, greens=greens, buoy=buoy,
+        )  # fmt: skip
+    except ValueError as err:
+        raise ValueError(f"{source}: {err}") from err
+    return result.time_min, result.level_m
+
+
+@dataclass(frozen=True)
+class Region:
+    """Whether an event is outside what a model was trained on, and why.
+
+    Attributes:
+        outside: the flag.
+        reason: one line with the number and its limit.
+    """
+
+    outside: bool
+    reason: str
+
+
+def outside_region(
+    greens: GreensFunctions,
+    *,
+    epicentre_lonlat: tuple[float, float] | None = None,
+    window_m: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    max_distance_km: float = 200.0,
+    max_misfit: float = 0.5,
+    noise_m: float = 0.006,
+) -> Region:
+    """Flags a source outside the trained region: by its epicentre if known, else by how badly the sources fit.
+
+    The second rule is a weak one: a wave from elsewhere can be fitted by chance, and one that noise hides can't be
+    judged. It is for records without an epicentre.
+
+    Args:
+        greens: functions of the trained sources at the window's buoys, in order.
+        epicentre_lonlat: degrees east and north.
+        window_m, mask: [minute, buoy] with one-minute steps from minute 1 on; for the second rule.
+        max_distance_km: from the epicentre to the nearest unit source (centre of its bottom edge).
+        max_misfit: norm of what plain NNLS leaves over the norm of the record.
+        noise_m: rms of noise and tide residual; a misfit of less than twice that says nothing.
+
+    Raises:
+        ValueError: neither an epicentre nor a window, or all of the window is masked.
+    """
+    if epicentre_lonlat is not None:
+        distance = distance_km(np.asarray(epicentre_lonlat, dtype=float), greens.source_table[:, :2])
+        if not np.isfinite(distance).any():
+            raise ValueError("region: expected positions of the unit sources, received functions without them")
+        nearest = float(np.nanmin(distance))
+        name = greens.source_names[int(np.nanargmin(distance))]
+        reason = f"epicentre {nearest:.0f} km from the nearest unit source {name}, limit {max_distance_km:g} km"
+        return Region(nearest > max_distance_km, reason)
+    if window_m is None or mask is None:
+        raise ValueError("region: expected an epicentre or a window with its mask, received neither")
+    matrix = greens.matrix(len(window_m))
+    weights = nnls(matrix, window_m, mask)
+    left, size = (np.sqrt(np.mean(values[mask] ** 2)) for values in (window_m - matrix @ weights, window_m))
+    if left < 2 * noise_m:
+        return Region(
+            False, f"unit sources leave {1000 * left:.1f} mm rms, no more than noise, limit {2000 * noise_m:g} mm"
+        )
+    misfit = left / size
+    return Region(
+        bool(misfit > max_misfit), f"unit sources leave {misfit:.2f} of the record's rms, limit {max_misfit:g}"
+    )
