@@ -31,7 +31,7 @@ def _common(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show TensorFlow's own messages.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    console.quiet_tensorflow(verbose)
+    console.set_verbose(verbose)
 
 
 for _module in (data, training, judging, serving):

@@ -27,12 +27,36 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 _PLAIN_SECONDS = 5.0
 
 
-def quiet_tensorflow(verbose: bool) -> None:
-    """Silences TensorFlow's start-up messages; must be called before it is imported."""
-    if not verbose:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+_verbose = False
+
+
+def set_verbose(verbose: bool) -> None:
+    """Whether TensorFlow may print its own messages."""
+    global _verbose
+    _verbose = verbose
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and starts its devices; what they print at that moment is thrown away unless verbose.
+
+    Some of it is written by C++ before any logging level counts, so the file descriptor itself is pointed elsewhere.
+    """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if _verbose:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def fail(message: str) -> None:

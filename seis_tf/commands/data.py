@@ -204,10 +204,14 @@ def edges(
     n_patch: int = 4,
 ) -> None:
     """The warm-up: a checkerboard seen through the three edge kernels."""
-    from seis_tf.edges import write_edges
+    from seis_tf.edges import edges_figure, observation
 
-    for path in write_edges(out, patch_dims=patch_dim, n_patch=n_patch):
-        console.out.print(str(path))
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "edges.png"
+    edges_figure(tuple(patch_dim), n_patch).savefig(path, dpi=150)
+    for side in patch_dim:
+        console.out.print(observation(side, n_patch))
+    console.out.print(str(path))
 
 
 def _show(folder: Path, info, as_json: bool) -> None:

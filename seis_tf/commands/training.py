@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,11 +84,12 @@ def train(
     job = load_settings(TrainJob, config, overrides, base=preset_tree(model, preset))
     if job.model.kind != model:
         raise ValueError(f"{config}: expected settings of {model}, received {job.model.kind}")
+    if out is None and not dry_run:
+        raise typer.BadParameter("expected --out RUN, received none")
+    console.load_tensorflow()
     if dry_run:
         _print_layers(job, dataset)
         return
-    if out is None:
-        raise typer.BadParameter("expected --out RUN", param_hint="--out")
     from seis_tf.runs import train as train_run
 
     with console.progress(f"train {model}", "epochs") as progress:
@@ -117,17 +119,8 @@ def _print_layers(job: TrainJob, dataset: Path) -> None:
     rows = []
     for layer in network.layers:
         shape = " x ".join("batch" if n is None else str(n) for n in layer.output.shape)
-        rows.append(
-            [
-                layer.name,
-                type(layer).__name__,
-                shape,
-                sum(
-                    int(v.value.size if hasattr(v.value, "size") else v.value.shape.num_elements())
-                    for v in layer.trainable_variables
-                ),
-            ]
-        )
+        count = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+        rows.append([layer.name, type(layer).__name__, shape, count])
     console.print_table(f"{job.model.kind}: {network.name}", ["layer", "type", "output", "parameters"], rows)
     counted, formula = sum(row[3] for row in rows), jobs.parameter_formula(job.model, info)
     console.out.print(f"trainable parameters: {counted:,} counted, {formula:,} by the formula")
