@@ -1,7 +1,8 @@
 """Every setting of a job as a typed, validated object, and its JSON beside the artifact that it made.
 
-Each stage takes one of these objects and nothing else that steers it. They are frozen (a stage can't change what will be
-saved beside its result), refuse unknown keys, and name the key, the expected and the received value when one is wrong.
+Each stage takes one of these objects and nothing else that steers it. They are frozen (a stage can't change what will
+be saved beside its result), refuse unknown keys, and name the key, the expected and the received value when one is
+wrong.
 """
 
 from __future__ import annotations
