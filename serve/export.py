@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,45 +20,69 @@ from typing import Any
 import tensorflow as tf
 
 from seis_tf import runs
-from seis_tf.config import write_atomically, write_json
+from seis_tf.config import write_json
 from seis_tf.runs import Run
+from seis_tf.serve import labels
+from seis_tf.serve.check import CheckFailed, Report, check, load_test_records
 from seis_tf.serve.signature import Classifier, Signature, raw_input
+from seis_tf.serve.warmup import FILE as WARMUP_FILE
+from seis_tf.serve.warmup import write_warmup
 
 METADATA_VERSION = 1
 EXTRA = "assets.extra"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def export(run_folder: Path | str, models_folder: Path | str, name: str) -> Path:
+def export(
+    run_folder: Path | str,
+    models_folder: Path | str,
+    name: str,
+    *,
+    label: str | None = None,
+    dataset: Path | str | None = None,
+) -> Path:
     """Publishes a run as the next version of a model.
 
     Args:
         run_folder: a finished run.
         models_folder: MODELS; made if it is not there.
         name: of the model: letters, digits, `_`, `.`, `-`.
+        label: "stable" (the default) or "canary".
+        dataset: the run's data set, where it is not at its old place; its test records check the export.
 
     Returns:
         The version's folder, MODELS/NAME/VERSION.
 
     Raises:
-        ValueError: no finished run, or a name that no URL or folder can have.
+        ValueError: no finished run, no data set, or a name that no URL or folder can have.
+        CheckFailed: the exported model does not answer as the trained one; nothing was published.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"name: expected letters, digits, '_', '.' or '-', received {name!r}")
     run = runs.load_run(run_folder)
     graph = graph_of(run)
-    base = Path(models_folder) / name
+    records = load_test_records(Path(dataset or run.config.dataset), run.config.info)
+    models, base = Path(models_folder), Path(models_folder) / name
+    labels.check_label(label)
     base.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=base, prefix=".unpublished-"))
     try:
         version = max(versions(base), default=0) + 1
-        save(graph.signatures(), graph.variables, aside)
         extra = aside / EXTRA
         extra.mkdir()
+        signatures = graph.signatures()
+        save(signatures, graph.variables, aside)
+        write_warmup(extra / WARMUP_FILE, name, signatures, run.config.info.feature("spectrogram"))
+        report = check(aside, run, graph, records)
+        _refuse_failed(report, name)
+        write_json(extra / "check.json", report.describe())
         write_json(extra / "metadata.json", metadata(run, graph, name, version))
-        return _publish(aside, base / str(version))
+        final = _publish(aside, base / str(version))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    labels.write_server_files(models)
+    labels.publish(models, name, version, label)
+    return final
 
 
 def versions(base: Path) -> list[int]:
@@ -140,6 +164,18 @@ def metrics_of(run: Run) -> dict[str, Any]:
         return json.loads(path.read_text())
     last = [rows[-1] for rows in run.history]
     return {"last_epoch": {key: sum(row[key] for row in last) / len(last) for key in last[0]}}
+
+
+def _refuse_failed(report: Report, name: str) -> None:
+    if not report.passed:
+        failed = "; ".join(_in_words(result) for result in report.results if not result["passed"])
+        raise CheckFailed(f"{name}: expected an export that passes its check, received {failed}")
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    if "allowed" not in result:
+        return f"{result['name']} failed ({result.get('detail', 'no detail')})"
+    return f"{result['name']}: off by {result['largest']} where {result['allowed']:g} is allowed"
 
 
 def _waveform_part(graph: Classifier) -> dict[str, Any]:

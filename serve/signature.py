@@ -4,8 +4,8 @@ A signature is a plain function from named tensors to a dict of named tensors, w
 `metadata.json`. Everything between a record and the answer happens here, in the graph: trend, band-pass, spectrogram,
 logarithm, normalisation, network, temperature.
 
-A bad record never gives NaN and never spoils its batch: `valid` is False for it, its probabilities are uniform, its class
-is -1 and "". A tensor of another width is an error, because then the whole request is wrong.
+A bad record never gives NaN and never spoils its batch: `valid` is False for it, its probabilities are uniform, its
+class is -1 and "". A tensor of another width is an error, because then the whole request is wrong.
 """
 
 from __future__ import annotations
@@ -230,16 +230,16 @@ def prepare_waveform(
 
 
 def of_width(tensor: tf.Tensor, name: str, expected: tuple[int, ...]) -> tf.Tensor:
-    """The tensor [batch, *expected]; a request of another width is refused when the graph runs.
+    """The tensor [batch, *expected]; a request of another width, or of no records, is refused when the graph runs.
 
     TensorFlow Serving does not compare a request with the signature's shape. The placeholder hides the static shape,
     without which the comparison would be optimised away.
     """
     sent = tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=None)
     received = tf.shape(sent)
-    message = f"{name}: expected [batch, {', '.join(map(str, expected))}], received"
+    message = f"{name}: expected [batch, {', '.join(map(str, expected))}] with at least one record, received"
     right = tf.reduce_all(tf.equal(tf.shape(received), [1 + len(expected)]))
-    right = tf.logical_and(right, tf.reduce_all(tf.equal(received[1:], tf.constant(expected, tf.int32))))
+    right &= tf.reduce_all(tf.equal(received[1:], tf.constant(expected, tf.int32))) & tf.reduce_all(received > 0)
     with tf.control_dependencies([tf.debugging.Assert(right, [message, received])]):
         return tf.ensure_shape(tf.identity(sent), [None, *expected])
 
