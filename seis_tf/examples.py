@@ -1,9 +1,9 @@
 """Features <-> serialized `tf.train.Example`: no other module spells a feature key.
 
-Each feature is one bytes value: the raw little-endian array, or UTF-8 text. That writes about 25 times faster than float
-lists and parses as a batch with `tf.io.parse_example` and `tf.io.decode_raw`. The message is encoded here directly in the
-protocol-buffer wire format, so that writing, verifying and inspecting a data set need no TensorFlow; tests hold it against
-TensorFlow's own reading and writing.
+Each feature is one bytes value: the raw little-endian array, or UTF-8 text. That writes about 25 times faster than
+float lists and parses as a batch with `tf.io.parse_example` and `tf.io.decode_raw`. The message is encoded here
+directly in the protocol-buffer wire format, so that writing, verifying and inspecting a data set need no TensorFlow;
+tests hold it against TensorFlow's own reading and writing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def waveform_features(
 def dart_features(
     n_minutes: int, n_buoys: int, n_sources: int, truth_shape: tuple[int, int] | None = None
 ) -> list[Feature]:
-    """Features of a DART record: water level in m, mask (1 where there is a sample), slip in m, and the wave to come."""
+    """Features of a DART record: water level in m, mask (1 where there is a sample), slip in m, the wave to come."""
     features = [
         Feature(name="water_level_m", dtype="float32", shape=(n_minutes, n_buoys)),
         Feature(name="mask", dtype="float32", shape=(n_minutes, n_buoys)),
@@ -124,10 +124,13 @@ def parse_batch(serialized, features: list[Feature]) -> dict:
 def _to_bytes(value: object, feature: Feature) -> bytes:
     if feature.dtype == "string":
         return str(value).encode()
-    array = np.ascontiguousarray(value, dtype=_NUMPY[feature.dtype]) if feature.shape else np.asarray(value)
+    array = np.asarray(value)
     if array.shape != feature.shape:
         raise ValueError(f"feature {feature.name}: expected shape {feature.shape}, received {array.shape}")
-    return array.astype(_NUMPY[feature.dtype], copy=False).tobytes()
+    stored = array.astype(_NUMPY[feature.dtype], copy=False)
+    if feature.dtype == "int64" and array.dtype.kind == "f" and (stored != array).any():
+        raise ValueError(f"feature {feature.name}: expected whole numbers, received {array}")
+    return stored.tobytes()
 
 
 def _from_bytes(payload: memoryview, feature: Feature) -> np.ndarray | str:

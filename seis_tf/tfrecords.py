@@ -1,11 +1,12 @@
 """The TFRecord container: length, CRC of the length, payload, CRC of the payload (TensorFlow's `record_writer.h`).
 
-Written and checked here without TensorFlow, with the CRC-32C of `google-crc32c`: a process that prepares or verifies data
-starts in a fraction of a second, and a damaged record is named by file, number and reason.
+Written and checked here without TensorFlow, with the CRC-32C of `google-crc32c`: a process that prepares or verifies
+data starts in a fraction of a second, and a damaged record is named by file, number and reason.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ def read_records(path: Path) -> Iterator[bytes]:
         DamagedShardError: names the file, the record (from 0) and what is wrong.
     """
     with open(path, "rb") as file:
-        number = 0
+        number, left = 0, os.fstat(file.fileno()).st_size
         while header := file.read(_HEADER.size):
             where = f"{path}: record {number}"
             if len(header) < _HEADER.size:
@@ -66,13 +67,14 @@ def read_records(path: Path) -> Iterator[bytes]:
             length, crc = _HEADER.unpack(header)
             if masked_crc(header[:8]) != crc:
                 raise DamagedShardError(f"{where}: expected length checksum {masked_crc(header[:8])}, received {crc}")
-            body = file.read(length + _FOOTER.size)
+            left -= _HEADER.size
+            body = file.read(min(length + _FOOTER.size, left))  # a length may be absurd
+            left -= len(body)
             if len(body) < length + _FOOTER.size:
                 raise DamagedShardError(f"{where}: expected {length + _FOOTER.size} bytes, received {len(body)}")
             payload = body[:length]
-            if masked_crc(payload) != _FOOTER.unpack(body[length:])[0]:
-                raise DamagedShardError(
-                    f"{where}: expected payload checksum {_FOOTER.unpack(body[length:])[0]}, received {masked_crc(payload)}"
-                )
+            (crc,) = _FOOTER.unpack(body[length:])
+            if masked_crc(payload) != crc:
+                raise DamagedShardError(f"{where}: expected payload checksum {crc}, received {masked_crc(payload)}")
             yield payload
             number += 1
