@@ -1,7 +1,8 @@
 """The data set on disk: which group goes to which split, the shards, and `dataset.json`, written last.
 
-A data set is complete when it has a `dataset.json`. Everything that a reader must know is in it: features with dtype and
-shape, order of classes or buoys and sources, units, settings, normalisation, counts, checksums and what was rejected.
+A data set is complete when it has a `dataset.json`. Everything that a reader must know is in it: features with dtype
+and shape, order of classes or buoys and sources, units, settings, normalisation, counts, checksums and what was
+rejected.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import google_crc32c
 import numpy as np
 from pydantic import ValidationError
 
-from seis_tf.config import Settings, SplitSettings
+from seis_tf.config import Settings, SplitSettings, first_error
 from seis_tf.examples import Feature, decode
 from seis_tf.tfrecords import DamagedShardError, read_records
 
@@ -59,6 +60,7 @@ class DatasetInfo(Settings):
     class_names: tuple[str, ...] = ()
     gauge_names: tuple[str, ...] = ()
     source_names: tuple[str, ...] = ()
+    forecast_gauges: tuple[str, ...] = ()
     sampling_rate_hz: float | None = None
     units: dict[str, str] = {}
     job: dict[str, Any]
@@ -133,7 +135,7 @@ def load_dataset(folder: Path) -> DatasetInfo:
         tree = json.loads(path.read_text())
     except FileNotFoundError as err:
         raise ValueError(f"{path}: expected a finished data set, received no dataset.json") from err
-    except (OSError, json.JSONDecodeError) as err:
+    except (OSError, ValueError) as err:
         raise ValueError(f"{path}: expected JSON, received {err}") from err
     version = tree.get("format_version") if isinstance(tree, dict) else None
     if version != FORMAT_VERSION:
@@ -141,9 +143,7 @@ def load_dataset(folder: Path) -> DatasetInfo:
     try:
         return DatasetInfo.model_validate(tree)
     except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path}: {where}: {first['msg']}, received {first['input']!r}") from err
+        raise ValueError(f"{path}: {first_error(err)}") from err
 
 
 def shard_paths(folder: Path, info: DatasetInfo, split: str) -> list[Path]:

@@ -1,7 +1,7 @@
 """Stage 4: encoded records -> shards -> `dataset.json`, written last.
 
-Which record goes into which shard is planned from the names alone, before anything is read. So a shard is a task of its own:
-any number of processes gives the same bytes, and an interrupted run goes on with the shards that are missing.
+Which record goes into which shard is planned from the names alone, before anything is read. So a shard is a task of
+its own: any number of processes gives the same bytes, and an interrupted run goes on with the shards that are missing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from seis_tf import shards, tfrecords
 from seis_tf.config import write_json
@@ -37,6 +38,7 @@ class Batch:
     hashes: list[str]
     rejected: list[dict[str, str]] = field(default_factory=list)
     sums: np.ndarray | None = None
+    largest: float = 0.0
 
 
 Encoder = Callable[[Sequence[Any]], Batch]
@@ -148,9 +150,11 @@ def _run(tasks: list[ShardTask], processes: int, progress: Progress) -> list[dic
             summaries[i] = write_shard(task, lambda n, base=done: progress(base + n, total))
             done += len(task.items)
     else:
-        # Spawned, not forked: the caller may have started TensorFlow's threads.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context) as pool:
+        # Not forked from here: the caller may have started TensorFlow's threads. A clean server imports once and forks.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["seis_tf.prepare", "seis_tf.cli"])
+        workers = min(processes, len(tasks))
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=threadpool_limits, initargs=(1,)) as pool:
             # The largest first, so that no worker is left alone with a large one at the end.
             order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].items))
             futures = {pool.submit(write_shard, tasks[i]): i for i in order}
@@ -189,7 +193,7 @@ def _encoded(task: ShardTask, progress: Callable[[int], None]) -> Iterator[Batch
 
 def _write(path: Path, batches: Iterable[Batch]) -> dict[str, Any]:
     summary: dict[str, Any] = {key: [] for key in ("labels", "groups", "record_ids", "hashes", "rejected")}
-    sums = None
+    sums, largest = None, 0.0
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
@@ -199,6 +203,7 @@ def _write(path: Path, batches: Iterable[Batch]) -> dict[str, Any]:
                     writer.write(payload)
                 for key in ("labels", "groups", "record_ids", "hashes", "rejected"):
                     summary[key] += getattr(batch, key)
+                largest = max(largest, batch.largest)
                 if batch.sums is not None:
                     sums = batch.sums if sums is None else sums + batch.sums
             file.flush()
@@ -208,7 +213,7 @@ def _write(path: Path, batches: Iterable[Batch]) -> dict[str, Any]:
         temporary.unlink(missing_ok=True)
         raise
     sums = None if sums is None else sums.tolist()
-    return summary | {"bytes": writer.bytes, "crc32c": writer.crc32c(), "sums": sums}
+    return summary | {"bytes": writer.bytes, "crc32c": writer.crc32c(), "sums": sums, "largest": largest}
 
 
 def _without(task: ShardTask, summary: dict[str, Any], copies: dict[str, str]) -> dict[str, Any]:
@@ -283,16 +288,16 @@ def _check_splits(splits: dict[str, SplitInfo], tasks, summaries, header: dict[s
 
 
 def _normalisation(tasks: list[ShardTask], summaries: list[dict[str, Any]]) -> dict[str, list[float]]:
-    sums = [
-        np.array(summary["sums"])
-        for task, summary in zip(tasks, summaries, strict=True)
-        if task.split == "train" and summary["sums"] is not None
-    ]
+    """What later stages must know of the training records, and of no others."""
+    training = [summary for task, summary in zip(tasks, summaries, strict=True) if task.split == "train"]
+    largest = max(summary["largest"] for summary in training)
+    numbers = {"largest": [largest]} if largest else {}
+    sums = [np.array(summary["sums"]) for summary in training if summary["sums"] is not None]
     if not sums:
-        return {}
+        return numbers
     count, total, squares = np.sum(sums, axis=0)
     mean = total / count
-    return {"mean": mean.tolist(), "std": np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist()}
+    return numbers | {"mean": mean.tolist(), "std": np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist()}
 
 
 def _sidecar(path: Path) -> Path:
