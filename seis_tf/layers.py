@@ -1,8 +1,8 @@
-"""Keras layers: the in-graph twin of `spectrograms.py`, and forms of known layers that can be stacked and compiled by XLA.
+"""Keras layers: the in-graph twin of `spectrograms.py`, and forms of known layers that can be stacked and compiled.
 
 `UnfoldConv1D` and `StackableDropout` compute what `Conv1D` and `Dropout` compute. They exist because a stack of models
-trained as one (`training.py`) maps a model over a leading axis of its weights: a convolution with a batch of filters has no
-such form, and Keras's dropout would draw one mask for all models.
+trained as one (`training.py`) maps a model over a leading axis of its weights: a convolution with a batch of filters
+has no such form, and Keras's dropout would draw one mask for all models.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class UnfoldConv1D(keras.layers.Conv1D):
         kwargs["padding"] = "same"
         super().__init__(filters, kernel_size, **kwargs)
         if self.strides != (1,) or self.dilation_rate != (1,) or self.groups != 1:
-            raise ValueError("UnfoldConv1D: expected stride, dilation and groups of 1")
+            received = f"{self.strides[0]}, {self.dilation_rate[0]} and {self.groups}"
+            raise ValueError(f"UnfoldConv1D: expected strides, dilation and groups of 1, received {received}")
 
     def call(self, inputs):
         width, length = self.kernel_size[0], inputs.shape[1]
@@ -118,8 +119,8 @@ class StackableDropout(keras.layers.Layer):
     """Dropout whose rate and random state are weights, so that each model of a stack has its own.
 
     The state is (model, step); every training call with `stateless_call` advances the step. The uniforms come from the
-    Threefry-2x32 block cipher with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), a hash of
-    state and position: elementwise integer operations only, so it maps over a stack and compiles.
+    Threefry-2x32 block cipher with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), a
+    hash of state and position: elementwise integer operations only, so it maps over a stack and compiles.
     """
 
     def __init__(self, rate: float, seed: int = 0, **kwargs):

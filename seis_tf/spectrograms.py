@@ -1,8 +1,8 @@
 """Waveform -> log power [frequency, time], with SciPy's definition: once in NumPy, once in a TensorFlow graph.
 
-Everything that `scipy.signal.spectrogram` does to one frame (remove its trend, multiply by the window, transform, scale)
-is linear in the frame. So it is folded into one real matrix [sample in frame, 2 x frequency], and a spectrogram is a framing
-and one matrix product. Both versions use the same matrix.
+Everything that `scipy.signal.spectrogram` does to one frame (remove its trend, multiply by the window, transform,
+scale) is linear in the frame. So it is folded into one real matrix [sample in frame, 2 x frequency], and a spectrogram
+is a framing and one matrix product. Both versions use the same matrix.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def standardise(spectrogram: np.ndarray) -> np.ndarray:
 
 
 def power_spectrum(waveforms: np.ndarray, sampling_rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """Amplitude spectrum of whole windows for a look at signal against noise: frequencies in Hz, |X| [record, frequency]."""
+    """Amplitude spectra of whole windows: frequencies in Hz [frequency], |X| in units/Hz [record, frequency]."""
     taper = signal.get_window(("tukey", 0.1), waveforms.shape[-1])
     amplitude = np.abs(np.fft.rfft(signal.detrend(waveforms, axis=-1) * taper, axis=-1)) / sampling_rate_hz
     return np.fft.rfftfreq(waveforms.shape[-1], 1 / sampling_rate_hz), amplitude
