@@ -2,8 +2,100 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from seis_tf.commands import console
+
+Models = Annotated[Path, typer.Argument(help="Folder of models, as TensorFlow Serving reads it.")]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
+    for function in (export, predict, serve):
+        app.command()(function)
+
+
+def export(
+    run: Annotated[Path | None, typer.Argument(help="Run folder; not needed with --promote and --rollback.")],
+    models: Models,
+    name: Annotated[str | None, typer.Option(help="Name of the model; by default the run's.")] = None,
+    label: Annotated[str | None, typer.Option(help="stable (default) or canary.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="The data set, where it has moved since training.")] = None,
+    tflite: Annotated[bool, typer.Option("--tflite", help="Also write model.tflite.")] = False,
+    promote: Annotated[bool, typer.Option("--promote", help="The canary becomes stable; exports nothing.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the stable version before.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Publishes a run as the next version of a SavedModel that takes raw records."""
+    console.load_tensorflow()
+    from seis_tf.serve import labels
+
+    model_name = name or (run.name if run is not None else None)
+    if model_name is None:
+        raise typer.BadParameter("expected --name, received none")
+    if promote or rollback:
+        change = labels.promote if promote else labels.rollback
+        now = change(models, model_name)
+        console.print_json(now) if json else console.out.print(f"{models / model_name}: {now}")
+        return
+    from seis_tf.serve.export import export as export_run
+
+    formats = ("saved_model", "tflite") if tflite else ("saved_model",)
+    folder = export_run(run, models, model_name, label=label, dataset=dataset, formats=formats)
+    if json:
+        console.print_json({"version": str(folder), "labels": labels.labels_of(models, model_name)})
+    else:
+        console.out.print(f"{folder}: checked and published as {labels.labels_of(models, model_name)}")
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="MODELS/NAME or one of its versions.")],
+    files: Annotated[list[str], typer.Argument(help="Raw records: files, globs or folders.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    resample: Annotated[bool, typer.Option("--resample", help="Resample records of another rate.")] = False,
+    origin_time: Annotated[
+        str | None, typer.Option(help="DART: the earthquake's origin, e.g. 2018-01-23T09:31:40Z.")
+    ] = None,
+    epicentre: Annotated[tuple[float, float] | None, typer.Option(help="DART: longitude and latitude.")] = None,
+    latency_min: Annotated[float, typer.Option(help="DART: minutes that are not delivered yet.")] = 0.0,
+    figures: Annotated[Path | None, typer.Option(help="DART: folder for the pictures.")] = None,
+) -> None:
+    """Answers for raw records, as a table, CSV or JSON."""
+    console.load_tensorflow()
+    from seis_tf.serve import predict as prediction
+
+    answers = prediction.predict(
+        model,
+        files,
+        resample=resample,
+        origin_time=origin_time,
+        epicentre=epicentre,
+        latency_min=latency_min,
+        figures=figures,
+    )
+    if json:
+        console.print_json(answers)
+    elif csv:
+        console.print_csv(prediction.rows(answers))
+    else:
+        rows = prediction.rows(answers)
+        console.print_table(str(model), list(rows[0]) if rows else [], [list(row.values()) for row in rows])
+
+
+def serve(
+    models: Models,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines can only reach it if you change it.")
+    ] = "127.0.0.1",
+    rest_port: int = 8501,
+    grpc_port: int = 8500,
+) -> None:
+    """A local server that speaks TensorFlow Serving's REST and gRPC, with a page to drop a record on."""
+    console.load_tensorflow()
+    from seis_tf.serve.server import serve as run_server
+
+    run_server(models, host=host, rest_port=rest_port, grpc_port=grpc_port)

@@ -1,0 +1,121 @@
+"""The command line: what it answers at once, how it refuses, what it says."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from seis_tf import cli, shards
+from seis_tf.config import TrainJob, load_settings
+from seis_tf.presets import preset_tree
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    code = "from seis_tf.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    from seis_tf.config import LabquakeSettings, WaveformJob
+    from seis_tf.prepare import prepare_waveforms
+    from seis_tf.synthetic.labquakes import write_labquakes
+
+    folder = tmp_path_factory.mktemp("cli")
+    write_labquakes(folder / "records", LabquakeSettings(), count=150, seed=0)
+    prepare_waveforms(folder / "records", folder / "dataset", WaveformJob())
+    return folder / "dataset"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["prepare", "waveforms", "--help"], ["train", "--help"]])
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom seis_tf.cli import main\n"
+        "try: main()\nexcept SystemExit as end: status = end.code\n"
+        "heavy = {'tensorflow', 'keras', 'scipy', 'obspy', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "print('STATUS', status, sorted(heavy))"
+    )
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert "STATUS 0 []" in result.stdout, result.stdout + result.stderr
+
+
+def test_inspect_needs_no_tensorflow(dataset):
+    code = (
+        "import sys\nfrom seis_tf.cli import main\n"
+        "try: main()\nexcept SystemExit as end: status = end.code\n"
+        "print('STATUS', status, 'tensorflow' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, "inspect", str(dataset)], capture_output=True, text=True)
+    assert "STATUS 0 False" in result.stdout, result.stdout + result.stderr
+    assert "65 x 101" in result.stdout
+
+
+def test_inspect_as_json_is_what_dataset_json_says(dataset):
+    result = CliRunner().invoke(cli.app, ["inspect", str(dataset), "--json"])
+    told = json.loads(result.stdout)
+    assert told == shards.load_dataset(dataset).model_dump(mode="json")
+
+
+def test_a_users_mistake_is_one_line_and_status_1(tmp_path):
+    result = run("inspect", str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr.strip() == (
+        f"seis-tf: {tmp_path}/dataset.json: expected a finished data set, received no dataset.json"
+    )
+
+
+def test_wrong_usage_is_status_2():
+    assert run("inspect").returncode == 2
+    assert run("no-such-command").returncode == 2
+
+
+def test_verify_names_the_damaged_record_and_ends_with_1(dataset, tmp_path):
+    import shutil
+
+    copy = tmp_path / "dataset"
+    shutil.copytree(dataset, copy)
+    shard = next(copy.glob("*train*"))
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1  # inside the payload of the first record
+    shard.write_bytes(content)
+    result = run("verify", str(copy))
+    assert result.returncode == 1
+    assert f"{shard}: record 0: expected payload checksum" in result.stderr
+    assert run("verify", str(dataset)).returncode == 0
+
+
+def test_dry_run_prints_the_closed_formula(dataset):
+    result = run("train", "mlp", str(dataset), "--dry-run", "--hidden", "50,2")
+    assert result.returncode == 0, result.stderr
+    assert "328,411 counted, 328,411 by the formula" in result.stdout
+
+
+def test_options_lie_over_the_file_and_the_file_over_the_preset(tmp_path):
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({"training": {"epochs": 7, "batch_size": 10}}))
+    job = load_settings(TrainJob, file, {"training.batch_size": 25}, base=preset_tree("mlp", "exercise"))
+    assert (job.training.optimizer, job.training.epochs, job.training.batch_size) == ("sgd", 7, 25)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"training": {"epohcs": 3}}', "training.epohcs: Extra inputs are not permitted"),
+        ('{"training": {"epochs": 0}}', "training.epochs: Input should be greater than 0, received 0"),
+        ("[1, 2]", "expected a JSON object of settings"),
+        ("{", "expected a JSON object of settings"),
+    ],
+)
+def test_a_wrong_settings_file_is_refused_with_its_name(tmp_path, content, message):
+    file = tmp_path / "job.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match="job.json") as error:
+        load_settings(TrainJob, file, {}, base=preset_tree("mlp", None))
+    assert message in str(error.value)
+
+
+def test_a_preset_of_another_model_is_refused():
+    with pytest.raises(ValueError, match="preset exercise: expected model mlp, received cnn"):
+        preset_tree("cnn", "exercise")
