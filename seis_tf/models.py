@@ -141,10 +141,13 @@ def cnn_parameters(
 
 def _check_blocks(input_shape: tuple[int, int], filters: tuple[int, ...], pool: int, stem: tuple[int, int]) -> None:
     smallest = min(size // step for size, step in zip(input_shape, stem, strict=True))
-    if smallest // pool ** len(filters) < 1:
+    most = 0
+    while smallest // pool ** (most + 1):  # no logarithm, which is not exact
+        most += 1
+    if smallest < 1 or len(filters) > most:
         raise ValueError(
-            f"cnn: expected at most {int(math.log(max(smallest, 1), pool))} blocks for an input of {input_shape} and a "
-            f"stem of {stem} ({smallest} // {pool}^blocks >= 1), received {len(filters)}"
+            f"cnn: expected at most {most} blocks for an input of {input_shape} and a stem of {stem} "
+            f"({smallest} // {pool}^blocks >= 1), received {len(filters)}"
         )
 
 
