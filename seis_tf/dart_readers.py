@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from seis_tf.names import canonical_name
 
@@ -22,6 +24,8 @@ MISSING_M = 9999.0
 MAX_TIDE_M = 15.0
 DART_TYPES = {1: 900, 2: 60, 3: 15}  # T of NDBC's text: seconds between samples
 _BUOY = re.compile(r"(?<!\d)(\d{5})(?!\d)")
+# What SciPy lets through from a damaged file.
+_MAT_ERRORS = (OSError, ValueError, TypeError, IndexError, KeyError, NotImplementedError, MatReadError, zlib.error)
 _TIME_COLUMNS = {"time_s": 1 / 60, "t_s": 1 / 60, "time_min": 1.0, "t_min": 1.0, "time_h": 60.0}
 
 
@@ -162,10 +166,11 @@ def read_geoclaw_gauge(path: str | Path) -> GaugeRecord:
         ValueError: the header or the columns are not GeoClaw's.
     """
     path = Path(path)
-    header = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    header, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     name = re.search(r"gauge_id=\s*(\d+)", header)
+    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
     try:
-        table = np.loadtxt(path, comments="#", ndmin=2)
+        table = np.array(rows, dtype=float)
     except ValueError as err:
         raise ValueError(f"{path}: expected columns level, time, h, hu, hv, eta, received {err}") from err
     if name is None or table.ndim != 2 or table.shape[1] < 6 or len(table) < 2:
@@ -237,7 +242,7 @@ def read_hdf5_records(path: str | Path) -> list[GaugeRecord]:
                 time, level = np.asarray(group["data"], dtype=float).T
                 level[: np.argmax(level != 0)] = np.nan
                 records.append(GaugeRecord(name, *_once(time, level), True, str(path)))
-    except (OSError, KeyError, ValueError, TypeError) as err:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as err:
         raise ValueError(f"{path}: expected HDF5 tables /observed/<gauge>/data of s and m, received {err}") from err
     return records
 
@@ -285,7 +290,7 @@ def read_prototype_slip(path: str | Path) -> dict[str, float]:
 def _load_mat(path: str | Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
         content = loadmat(path)
-    except (OSError, ValueError, TypeError, NotImplementedError) as err:
+    except _MAT_ERRORS as err:
         raise ValueError(f"{path}: expected a .mat file with {list(keys)}, received {err}") from err
     missing = [key for key in keys if key not in content]
     if missing:

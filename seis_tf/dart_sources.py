@@ -7,10 +7,7 @@ be used becomes a `Rejection` and the others go on.
 
 from __future__ import annotations
 
-import csv
-import functools
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +17,7 @@ import numpy as np
 
 from seis_tf.config import DartJob
 from seis_tf.dart import DartEvent, check_slip, check_window, event_from_records, window_from_record
+from seis_tf.dart_arrays import load_arrays, read_json
 from seis_tf.dart_readers import parse_origin, read_prototype_series, read_prototype_slip, read_record
 from seis_tf.names import canonical_name, check_names
 from seis_tf.sources import Rejection
@@ -66,7 +64,7 @@ def list_events(source: str | Path, job: DartJob, greens: GreensFunctions) -> li
     elif slip_files := sorted(path for path in source.rglob("*.mat") if _SLIP_FILE.fullmatch(path.name)):
         refs = [EventRef(path, "prototype", f"fq{_SLIP_FILE.fullmatch(path.name)[1]}") for path in slip_files]
     elif described := sorted(source.glob("event.json")) or sorted(source.glob("*/event.json")):
-        refs = [EventRef(path.parent, "raw", str(_json(path).get("run", path.parent.name))) for path in described]
+        refs = [EventRef(path.parent, "raw", str(read_json(path).get("run", path.parent.name))) for path in described]
     elif (source / "records.npz").is_file():
         raise ValueError(f"{source}: expected names.json beside records.npz, received arrays that are not named")
     else:
@@ -106,15 +104,13 @@ def truth_gauges(job: DartJob, greens: GreensFunctions) -> tuple[str, ...]:
     return greens.gauge_names if job.gauges is None else job.gauges
 
 
-def source_fingerprint(refs: Sequence[EventRef]) -> str:
-    """SHA-256 over the events' ids and the sizes of their files: tells whether a source is still the one it was."""
+def source_fingerprint(source: str | Path) -> str:
+    """SHA-256 over the names and contents of all files of a source: tells whether it is still the one it was."""
     digest = hashlib.sha256()
-    for folder in sorted({ref.path if ref.path.is_dir() else ref.path.parent for ref in refs}):
-        for path in sorted(folder.iterdir()):
-            if path.is_file():
-                digest.update(f"{folder.name}/{path.name}\0{path.stat().st_size}\n".encode())
-    for ref in refs:
-        digest.update(f"{ref.event_id}\0{ref.index}\n".encode())
+    for path in sorted(path for path in Path(source).rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(source).as_posix()}\0{path.stat().st_size}\0".encode())
+        with open(path, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
 
@@ -127,38 +123,17 @@ def _check_unique(source: Path, refs: Sequence[EventRef]) -> None:
         seen[ref.event_id] = ref
 
 
-def _json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as err:
-        raise ValueError(f"{path}: expected a JSON file, received {err}") from err
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, received {type(content).__name__}")
-    return content
-
-
 # Arrays
 
 
-@dataclass(frozen=True, eq=False)
-class _Arrays:
-    runs: list[str]
-    gauges: list[str]
-    records_m: np.ndarray  # [run, buoy, time]
-    time_min: np.ndarray
-    weights_m: np.ndarray | None
-    mw: np.ndarray | None
-    truth_m: np.ndarray | None  # [run, gauge, minute]
-
-
 def _list_arrays(folder: Path, job: DartJob, greens: GreensFunctions) -> list[EventRef]:
-    names = _json(folder / "names.json")
+    names = read_json(folder / "names.json")
     check_names(f"{folder}: buoys", job.record.buoys, names.get("buoys"))
-    arrays = _arrays(folder, tuple(greens.source_names))
+    arrays = load_arrays(folder, tuple(greens.source_names))
     if arrays.weights_m is not None:
-        check_names(f"{folder}: sources", greens.source_names, [canonical_name(n) for n in names.get("sources", [])])
+        check_names(f"{folder}: sources", greens.source_names, [canonical_name(n) for n in names.get("sources") or []])
     if arrays.truth_m is not None:
-        gauges = names.get("gauges", [])
+        gauges = arrays.gauges
         if unknown := [name for name in truth_gauges(job, greens) if name not in gauges]:
             raise ValueError(
                 f"{folder}: gauges: expected {list(truth_gauges(job, greens))}, received {gauges}: {unknown} missing"
@@ -174,58 +149,8 @@ def _list_arrays(folder: Path, job: DartJob, greens: GreensFunctions) -> list[Ev
     return [EventRef(folder, "arrays", run, index) for index, run in enumerate(arrays.runs)]
 
 
-def _arrays(folder: Path, source_names: tuple[str, ...]) -> _Arrays:
-    """All arrays of a folder; kept, for they are asked for batch by batch."""
-    return _read_arrays(folder, source_names, (folder / "names.json").stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_arrays(folder: Path, source_names: tuple[str, ...], stamp_ns: int) -> _Arrays:
-    names = _json(folder / "names.json")
-    runs = [str(run) for run in names.get("runs", [])]
-    records, time = _npz(folder / "records.npz", "records_m")
-    expected = (len(runs), len(names.get("buoys", [])), len(time))
-    if records.shape != expected:
-        raise ValueError(f"{folder}/records.npz: expected [run, buoy, time] {expected}, received {records.shape}")
-    truth = None
-    if (folder / "truth.npz").is_file():
-        truth, minutes = _npz(folder / "truth.npz", "truth_m")
-        expected = (len(runs), len(names.get("gauges", [])), len(minutes))
-        if truth.shape != expected or not np.array_equal(minutes, np.arange(len(minutes))):
-            received = f"{truth.shape} from minute {minutes[:1]}"
-            raise ValueError(
-                f"{folder}/truth.npz: expected [run, gauge, minute] {expected} from 0, received {received}"
-            )
-    weights = mw = None
-    if (folder / "weights.csv").is_file():
-        weights, mw = _read_weights(folder / "weights.csv", runs, source_names)
-    return _Arrays(runs, names.get("gauges", []), records, time, weights, mw, truth)
-
-
-def _npz(path: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file[key], np.asarray(file["time_min"], dtype=float)
-    except (OSError, ValueError, KeyError) as err:
-        raise ValueError(f"{path}: expected an npz with {key} and time_min, received {err}") from err
-
-
-def _read_weights(path: Path, runs: list[str], source_names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        header, *rows = [row for row in csv.reader(stream) if row] or [[]]
-    has_mw = header[1:2] == ["mw"]
-    columns = header[2:] if has_mw else header[1:]
-    check_names(f"{path}: sources", source_names, [canonical_name(name) for name in columns])
-    check_names(f"{path}: runs", runs, [row[0] for row in rows])
-    try:
-        table = np.array([row[1:] for row in rows], dtype=float)
-    except ValueError as err:
-        raise ValueError(f"{path}: expected a number in each cell of {header}, received {err}") from err
-    return (table[:, 1:], table[:, 0]) if has_mw else (table, None)
-
-
 def _load_array(ref: EventRef, job: DartJob, greens: GreensFunctions) -> DartEvent:
-    arrays = _arrays(ref.path, tuple(greens.source_names))
+    arrays = load_arrays(ref.path, tuple(greens.source_names))
     # Float times such as 0.1 x 10 are near a whole minute; the step itself was checked.
     wanted = (arrays.time_min > 0.5 * job.record.step_min) & (arrays.time_min < job.record.window_min + 0.5)
     levels = arrays.records_m[ref.index][:, wanted].T
@@ -287,7 +212,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _load_raw(ref: EventRef, job: DartJob, greens: GreensFunctions) -> DartEvent:
-    about = _json(ref.path / "event.json")
+    about = read_json(ref.path / "event.json")
     origin = parse_origin(about["origin_time"]) if "origin_time" in about else None
     files = sorted(path for path in ref.path.iterdir() if path.is_file() and path.suffix != ".json")
     records = [record for path in files for record in read_record(path)]

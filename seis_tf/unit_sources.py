@@ -8,6 +8,8 @@ everything here is named, and another order or another set of names is an error.
 from __future__ import annotations
 
 import csv
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -24,6 +26,8 @@ UNIT_AREA_M2 = UNIT_LENGTH_KM * UNIT_WIDTH_KM * 1e6
 EARTH_RADIUS_KM = 6371.0
 NEAR_BUOYS = ("46404", "46407", "46419")
 FAR_BUOYS = ("46409", "46410", "46411")
+# What NumPy lets through from a damaged npz. RuntimeError: a flipped bit says "encrypted", or "not implemented".
+NPZ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 ROWS_DOWN_DIP = "bazyxw"  # NOAA's letters of the rows, from the trench downwards
 
 
@@ -200,7 +204,7 @@ def _from_npz(path: Path) -> GreensFunctions:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError) as err:
+    except NPZ_ERRORS as err:
         raise ValueError(f"{path}: expected an npz file of Green's functions, received {err}") from err
     missing = [key for key in needed if key not in arrays]
     if missing:

@@ -269,7 +269,7 @@ def test_the_files_hold_the_arrays_and_say_their_names(greens, tmp_path):
     # Python's repr of a float reads back as the same float.
     assert [float(rows[2][name]) for name in greens.source_names] == events.weights_m[2].tolist()
     assert [float(row["mw"]) for row in rows] == events.mw.tolist()
-    saved = json.loads((out / "settings.json").read_text())
+    saved = json.loads((out / "simulated.json").read_text())
     assert FakequakeSettings.model_validate(saved["fakequakes"]) == settings and saved["seed"] == 2
     again = simulate(FakequakeSettings.model_validate(saved["fakequakes"]), greens, 4, seed=saved["seed"])
     assert np.array_equal(again.windows_m, events.windows_m, equal_nan=True)

@@ -3,7 +3,7 @@
 OUT/records.npz    records_m float32 [run, buoy, time], time_min [time]; NaN is missing
 OUT/truth.npz      truth_m float32 [run, gauge, time], time_min [time]; without noise, at all gauges
 OUT/weights.csv    run, mw, a column a unit source (metres of slip)
-OUT/settings.json  settings and seed
+OUT/simulated.json seed and settings; also in OUT/raw
 OUT/names.json     runs, buoys, gauges, sources in order; written last: without it there is no such folder
 OUT/raw/<run>/     <buoy>.txt (NDBC DART text) and event.json (origin time, magnitude, epicentre)
 """
@@ -60,9 +60,12 @@ def write_fakequakes(out: str | Path, fakequakes: Fakequakes, greens: GreensFunc
     _write_npz(out / "truth.npz", truth_m=np.swapaxes(fakequakes.truth_m, 1, 2), time_min=minutes)
     _write_weights(out / "weights.csv", fakequakes)
     settings = fakequakes.settings.model_dump(mode="json")
-    write_json(out / "settings.json", {"seed": fakequakes.seed, "fakequakes": settings})
+    about = {"seed": fakequakes.seed, "fakequakes": settings}
+    write_json(out / "simulated.json", about)
     for event in range(raw):
         write_raw_event(out / "raw" / fakequakes.ids[event], fakequakes, greens, event)
+    if raw:
+        write_json(out / "raw" / "simulated.json", about)
     names = {
         "format_version": 1,
         "runs": list(fakequakes.ids),
