@@ -22,7 +22,7 @@ class Optimizer:
     Args:
         name: "adam" or "sgd".
         momentum: of SGD, Nesterov's.
-        weight_decay: decoupled (Loshchilov and Hutter 2019): each update also takes rate x decay x weight from a kernel.
+        weight_decay: decoupled (Loshchilov and Hutter 2019): each update takes rate x decay x weight from a kernel.
         clip_norm: largest global norm of the gradients; None for no limit.
     """
 
@@ -62,9 +62,12 @@ class Optimizer:
 
     def as_keras(self, learning_rate: float) -> keras.optimizers.Optimizer:
         """The same rule as a Keras optimizer, for users of `compile` and `fit`."""
-        common = {"learning_rate": learning_rate, "global_clipnorm": self.clip_norm}
+        decay = self.weight_decay or None
+        common = {"learning_rate": learning_rate, "global_clipnorm": self.clip_norm, "weight_decay": decay}
         if self.name == "sgd":
-            return keras.optimizers.SGD(momentum=self.momentum, nesterov=self.momentum > 0, **common)
-        if self.weight_decay:
-            return keras.optimizers.AdamW(weight_decay=self.weight_decay, **common)
-        return keras.optimizers.Adam(**common)
+            optimizer = keras.optimizers.SGD(momentum=self.momentum, nesterov=self.momentum > 0, **common)
+        else:
+            optimizer = keras.optimizers.Adam(**common)
+        if decay:
+            optimizer.exclude_from_weight_decay(var_names=["bias"])
+        return optimizer
