@@ -6,7 +6,7 @@ The model is loaded back from disk and asked with records of the data set's test
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,23 +14,21 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from scipy import signal
 
 from seis_tf import examples, shards, tfrecords
-from seis_tf.config import RecordSettings, SpectrogramSettings
-from seis_tf.filters import band_passed
 from seis_tf.runs import Run
 from seis_tf.serve import warmup
-from seis_tf.serve.signature import Classifier, Signature, raw_input
+from seis_tf.serve.signature import Graph, Signature
 from seis_tf.shards import DatasetInfo
 
 RECORDS = 64
 OUTPUT_LIMIT = 1e-6
-POWER_LIMIT = 1e-5  # of the record's largest power
-LOG10_LIMIT = 2e-3
-LOG10_FLOOR = 1e-8  # of the record's largest power: below it float32 holds no logarithm to that limit
 WARM_CALLS = 30
 WARM_BATCH = 32
+
+
+# (report, loaded model, run, graph, test records) -> None
+Answers = Callable[["Report", Any, Run, Any, "TestRecords"], None]
 
 
 class CheckFailed(ValueError):
@@ -100,7 +98,7 @@ def load_test_records(dataset: Path, info: DatasetInfo, count: int = RECORDS) ->
     return TestRecords(payloads, {name: np.stack([record[name] for record in decoded]) for name in names})
 
 
-def check(folder: Path, run: Run, graph: Classifier, records: TestRecords) -> Report:
+def check(folder: Path, run: Run, graph: Graph, records: TestRecords, answers: Answers) -> Report:
     """Checks an exported model that lies in `folder`.
 
     Args:
@@ -108,6 +106,7 @@ def check(folder: Path, run: Run, graph: Classifier, records: TestRecords) -> Re
         run: what was exported.
         graph: the signatures that were asked for.
         records: of the test split.
+        answers: compares the answers with Keras and with SciPy or NumPy, as the task wants it.
 
     Returns:
         The report; its `passed` is False where something is wrong.
@@ -118,11 +117,10 @@ def check(folder: Path, run: Run, graph: Classifier, records: TestRecords) -> Re
     check_signatures(report, loaded, signatures)
     if not report.passed:
         return report
-    feature = run.config.info.feature("spectrogram")
-    report.latency_ms = latency_ms(loaded, signatures, feature)
+    report.latency_ms = latency_ms(loaded, signatures)
     count = warmup.replay(folder / "assets.extra" / warmup.FILE, loaded)
     report.note("warm-up", count > 0, f"{count} requests answered")
-    check_classifier(report, loaded, run, graph, records)
+    answers(report, loaded, run, graph, records)
     return report
 
 
@@ -142,14 +140,14 @@ def check_signatures(report: Report, loaded, signatures: Mapping[str, Signature]
         report.note(f"signature {key}", received == wanted, detail)
 
 
-def latency_ms(loaded, signatures: Mapping[str, Signature], spectrogram) -> dict[str, dict[str, float]]:
+def latency_ms(loaded, signatures: Mapping[str, Signature]) -> dict[str, dict[str, float]]:
     """Milliseconds of the first request after loading, and the median of later ones for 1 and 32 records."""
     random = np.random.default_rng(1)
     measured = {}
     for key, signature in signatures.items():
         times = {}
         for batch in (1, WARM_BATCH):
-            values = warmup.noise(signature, batch, random, spectrogram)
+            values = warmup.noise(signature, batch, random)
             inputs = {name: tf.constant(value) for name, value in values.items()}
             seconds = [_seconds(loaded.signatures[key], inputs) for _ in range(WARM_CALLS)]
             if batch == 1:
@@ -157,23 +155,6 @@ def latency_ms(loaded, signatures: Mapping[str, Signature], spectrogram) -> dict
             times[f"warm_{batch}"] = round(1e3 * float(np.median(seconds[1:])), 3)
         measured[key] = times
     return measured
-
-
-def check_classifier(report: Report, loaded, run: Run, graph: Classifier, records: TestRecords) -> None:
-    """The answers of a waveform model against Keras and SciPy; bad records; batches."""
-    power = records.columns["spectrogram"]
-    ask = {key: _numpy(function) for key, function in loaded.signatures.items()}
-    expected = keras_probabilities(run, graph, power)
-    by_spectrogram = ask["spectrogram"](spectrogram=power)["probabilities"]
-    report.compare("spectrogram against Keras", by_spectrogram, expected, OUTPUT_LIMIT)
-    by_example = ask["examples"](examples=np.array(records.payloads, object))["probabilities"]
-    report.compare("examples against Keras", by_example, expected, OUTPUT_LIMIT)
-    one = ask["spectrogram"](spectrogram=power[:1])["probabilities"]
-    report.compare("one record alone against its batch", one, by_spectrogram[:1], OUTPUT_LIMIT)
-    check_empty(report, loaded.signatures["spectrogram"], {"spectrogram": tf.constant(power[:0])})
-    if raw_input(run.config.info).possible:
-        _check_raw(report, ask, run, graph, records)
-    _check_bad_records(report, ask, graph, records)
 
 
 def check_empty(report: Report, function, inputs: dict[str, tf.Tensor]) -> None:
@@ -186,95 +167,7 @@ def check_empty(report: Report, function, inputs: dict[str, tf.Tensor]) -> None:
         report.note("empty batch is refused", False, "it was answered")
 
 
-def keras_probabilities(run: Run, graph: Classifier, power: np.ndarray) -> np.ndarray:
-    """The trained model's own answer, member by member, with the temperature: float64 [record, class]."""
-    outputs = run.model(graph.standardise(tf.constant(power)), training=False).numpy().astype(np.float64)
-    mean = outputs.mean(axis=1) if run.members > 1 else outputs
-    scaled = np.maximum(mean, np.finfo(np.float32).tiny) ** (1 / graph.temperature)
-    return scaled / scaled.sum(axis=1, keepdims=True)
-
-
-def scipy_powers(waveforms: np.ndarray, info: DatasetInfo) -> np.ndarray:
-    """The raw signature's preprocessing by SciPy in float64: linear power [record, frequency, time]."""
-    record = RecordSettings.model_validate(info.job["record"])
-    own = SpectrogramSettings.model_validate(info.job["spectrogram"])
-    samples = _scipy_detrended(waveforms.astype(np.float64), record.detrend)
-    if record.bandpass_hz:
-        samples = _scipy_detrended(band_passed(samples, info.sampling_rate_hz, record), record.detrend)
-    window = ("tukey", 0.25) if own.window == "tukey" else own.window
-    return signal.spectrogram(
-        samples, info.sampling_rate_hz, window, own.nperseg, own.noverlap, own.nfft,
-        detrend=False if own.detrend == "none" else own.detrend, scaling=own.scaling,
-    )[2]  # fmt: skip
-
-
-def compare_powers(report: Report, name: str, received: np.ndarray, expected: np.ndarray, floor: float | None) -> None:
-    """Compares spectrograms as linear power, and as log10 above the floor.
-
-    Args:
-        report: gets the results.
-        name: first words of their names.
-        received: as the graph gives them: log10, or linear power.
-        expected: linear power, float64.
-        floor: of the logarithm, as a part of the record's largest power; None for linear power.
-    """
-    largest = expected.max(axis=(1, 2), keepdims=True)
-    linear = received.astype(np.float64)
-    if floor is not None:
-        linear, expected = 10**linear, np.maximum(expected, floor * largest)
-    zero = np.zeros_like(expected)
-    # A power that came as float32 logarithm has lost what two units in its last place are.
-    rounding = 0 if floor is None else 2 * float(np.spacing(np.abs(received).max())) * np.log(10)
-    report.compare(f"{name}, power over the largest", (linear - expected) / largest, zero, POWER_LIMIT + rounding)
-    clear = expected > max(LOG10_FLOOR, floor or 0) * largest
-    decades = np.log10(np.where(clear, np.maximum(linear, 1e-300), 1)) - np.log10(np.where(clear, expected, 1))
-    report.compare(f"{name}, log10", decades, zero, LOG10_LIMIT)
-
-
-def _check_raw(report: Report, ask, run: Run, graph: Classifier, records: TestRecords) -> None:
-    info, waveforms = run.config.info, records.columns["waveform"]
-    log = info.job["spectrogram"]["log"]
-    floor = info.job["spectrogram"]["log_floor"] if log else None
-    peaks = np.abs(waveforms).max(axis=1, keepdims=True)
-    if raw_input(info).same_as_training:
-        stored = records.columns["spectrogram"].astype(np.float64)
-        received = ask["preprocess"](waveform=waveforms)["spectrogram"]
-        compare_powers(report, "preprocessing against the data set", received, 10**stored if log else stored, floor)
-    # Stored records have no trend: with one, the removal is seen too.
-    line = peaks * (0.5 + np.linspace(-0.5, 1, waveforms.shape[1]))
-    raw = (waveforms + line).astype(np.float32)
-    answer = ask["preprocess"](waveform=raw)
-    report.note("test records are valid", answer["valid"].all(), f"{int(answer['valid'].sum())} of {len(raw)}")
-    compare_powers(report, "preprocessing against SciPy", answer["spectrogram"], scipy_powers(raw, info), floor)
-    expected = keras_probabilities(run, graph, answer["spectrogram"])
-    received = ask["serving_default"](waveform=raw)["probabilities"]
-    report.compare("waveform against Keras", received, expected, OUTPUT_LIMIT)
-
-
-def _check_bad_records(report: Report, ask, graph: Classifier, records: TestRecords) -> None:
-    """NaN, Inf, constant and overflowing records in one batch with a good one."""
-    name = graph.signatures()["serving_default"].inputs[0].name
-    good = records.columns[name][:1]
-    bad = np.repeat(good, 4, axis=0)
-    bad[0].flat[0], bad[1].flat[-1], bad[2], bad[3] = np.nan, np.inf, 1.0, bad[3] * np.float32(1e30)
-    bad[3].flat[0] = 3e38
-    alone, mixed = (ask["serving_default"](**{name: values}) for values in (good, np.concatenate([bad, good])))
-    finite = all(np.isfinite(values).all() for values in mixed.values() if values.dtype.kind == "f")
-    limited = 3 if name == "spectrogram" else 4  # a spectrogram of 3e38 is finite, and its answer too
-    marked = mixed["valid"].tolist()[:limited] == [False] * limited and bool(mixed["valid"][-1])
-    detail = f"valid {mixed['valid'].tolist()}"
-    report.note("bad records", finite and marked and (mixed["class_id"][:limited] == -1).all(), detail)
-    uniform = np.full((limited, len(graph.info.class_names)), 1 / len(graph.info.class_names))
-    report.compare("bad records are uniform", mixed["probabilities"][:limited], uniform, OUTPUT_LIMIT)
-    received, expected = mixed["probabilities"][-1:], alone["probabilities"]
-    report.compare("a good record among bad ones", received, expected, OUTPUT_LIMIT)
-
-
-def _scipy_detrended(samples: np.ndarray, kind: str) -> np.ndarray:
-    return samples if kind == "none" else signal.detrend(samples, axis=1, type=kind)
-
-
-def _numpy(function):
+def as_arrays(function):
     """A signature as a function of arrays."""
     return lambda **inputs: {
         name: value.numpy() for name, value in function(**{k: tf.constant(v) for k, v in inputs.items()}).items()

@@ -13,7 +13,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,18 @@ import tensorflow as tf
 from seis_tf import runs
 from seis_tf.config import write_json
 from seis_tf.runs import Run
-from seis_tf.serve import labels
+from seis_tf.serve import check_dart, check_waveforms, labels
+from seis_tf.serve.calibration import read_calibration
 from seis_tf.serve.check import CheckFailed, Report, check, load_test_records
-from seis_tf.serve.signature import Classifier, Signature, raw_input
+from seis_tf.serve.dart_graph import Forecaster
+from seis_tf.serve.signature import Graph, Signature
 from seis_tf.serve.warmup import FILE as WARMUP_FILE
 from seis_tf.serve.warmup import write_warmup
+from seis_tf.serve.waveform_graph import Classifier
 
 METADATA_VERSION = 1
 EXTRA = "assets.extra"
+_ANSWERS = {"waveforms": check_waveforms.answers, "dart": check_dart.answers}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -60,8 +63,8 @@ def export(
     if not _NAME.fullmatch(name):
         raise ValueError(f"name: expected letters, digits, '_', '.' or '-', received {name!r}")
     run = runs.load_run(run_folder)
-    graph = graph_of(run)
     records = load_test_records(Path(dataset or run.config.dataset), run.config.info)
+    graph = graph_of(run)
     models, base = Path(models_folder), Path(models_folder) / name
     labels.check_label(label)
     base.mkdir(parents=True, exist_ok=True)
@@ -72,10 +75,12 @@ def export(
         extra.mkdir()
         signatures = graph.signatures()
         save(signatures, graph.variables, aside)
-        write_warmup(extra / WARMUP_FILE, name, signatures, run.config.info.feature("spectrogram"))
-        report = check(aside, run, graph, records)
+        write_warmup(extra / WARMUP_FILE, name, signatures)
+        report = check(aside, run, graph, records, _ANSWERS[graph.info.task])
         _refuse_failed(report, name)
         write_json(extra / "check.json", report.describe())
+        for file, content in graph.files().items():
+            (extra / file).write_bytes(content)
         write_json(extra / "metadata.json", metadata(run, graph, name, version))
         final = _publish(aside, base / str(version))
     finally:
@@ -92,24 +97,16 @@ def versions(base: Path) -> list[int]:
     return sorted(int(entry.name) for entry in base.iterdir() if entry.name.isdecimal() and entry.is_dir())
 
 
-def graph_of(run: Run) -> Classifier:
-    """The graph that is exported for a run."""
-    return Classifier(run.model, run.config.info, temperature_of(run))
-
-
-def temperature_of(run: Run) -> float:
-    """The temperature in the run's `calibration.json`; 1 where there is none.
+def graph_of(run: Run) -> Classifier | Forecaster:
+    """The graph that is exported for a run.
 
     Raises:
-        ValueError: it is no number above 0.
+        ValueError: a calibration that can't be, or Green's functions that are not there.
     """
-    path = run.folder / "calibration.json"
-    if not path.is_file():
-        return 1.0
-    value = json.loads(path.read_text()).get("temperature", 1.0)
-    if not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValueError(f"{path}: temperature: expected a number above 0, received {value!r}")
-    return float(value)
+    info, calibration = run.config.info, read_calibration(run.folder)
+    if info.task == "waveforms":
+        return Classifier(run.model, info, calibration.temperature)
+    return Forecaster(run.model, info, calibration.bounds())
 
 
 def save(signatures: dict[str, Signature], variables: Sequence[tf.Variable], folder: Path) -> None:
@@ -120,7 +117,7 @@ def save(signatures: dict[str, Signature], variables: Sequence[tf.Variable], fol
     tf.saved_model.save(module, str(folder), signatures=traced)
 
 
-def metadata(run: Run, graph: Classifier, name: str, version: int) -> dict[str, Any]:
+def metadata(run: Run, graph: Graph, name: str, version: int) -> dict[str, Any]:
     """What `metadata.json` says: orders, units, window, settings, signatures, scores, versions."""
     config, info = run.config, run.config.info
     described = {
@@ -154,7 +151,7 @@ def metadata(run: Run, graph: Classifier, name: str, version: int) -> dict[str, 
         "metrics": metrics_of(run),
         "versions": config.versions,
     }
-    return tree | _waveform_part(graph)
+    return tree | graph.describe()
 
 
 def metrics_of(run: Run) -> dict[str, Any]:
@@ -176,25 +173,6 @@ def _in_words(result: dict[str, Any]) -> str:
     if "allowed" not in result:
         return f"{result['name']} failed ({result.get('detail', 'no detail')})"
     return f"{result['name']}: off by {result['largest']} where {result['allowed']:g} is allowed"
-
-
-def _waveform_part(graph: Classifier) -> dict[str, Any]:
-    info, raw = graph.info, asdict(raw_input(graph.info))
-    length = info.feature("waveform").shape[0] if info.has("waveform") else None
-    return {
-        "class_names": list(info.class_names),
-        "sampling_rate_hz": info.sampling_rate_hz,
-        "length_samples": length,
-        "temperature": graph.temperature,
-        "preprocessing": {
-            "raw_waveforms": raw["possible"],
-            "same_as_training": raw["same_as_training"],
-            "note": raw["note"],
-            "record": info.job.get("record"),
-            "spectrogram": info.job.get("spectrogram"),
-            "standardise": info.job["standardise"],
-        },
-    }
 
 
 def _publish(aside: Path, final: Path) -> Path:

@@ -1,30 +1,19 @@
-"""Raw record in, answer out: what the exported graph computes, signature by signature.
+"""What an exported graph offers: named functions of named tensors, described in words for `metadata.json`.
 
-A signature is a plain function from named tensors to a dict of named tensors, with a description of both that goes into
-`metadata.json`. Everything between a record and the answer happens here, in the graph: trend, band-pass, spectrogram,
-logarithm, normalisation, network, temperature.
-
-A bad record never gives NaN and never spoils its batch: `valid` is False for it, its probabilities are uniform, its
-class is -1 and "". A tensor of another width is an error, because then the whole request is wrong.
+The graphs themselves are in `waveform_graph.py` and `dart_graph.py`. Everything between a raw record and the answer
+happens in them, so that serving can't drift from training. A bad record never gives NaN and never spoils its batch:
+`valid` is False for it and its answer is defined. A tensor of another width is an error, because then the whole request
+is wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-import keras
 import numpy as np
 import tensorflow as tf
-
-from seis_tf import examples, filters, pipeline
-from seis_tf.config import RecordSettings, SpectrogramSettings
-from seis_tf.layers import Spectrogram
-from seis_tf.shards import DatasetInfo
-
-# A band-pass is one matrix [sample, sample] in the graph: 134 MB at this length.
-LONGEST_FILTERED = 4096
-_EPS = float(np.finfo(np.float32).eps)
 
 Tensors = dict[str, tf.Tensor]
 
@@ -38,11 +27,18 @@ class Field:
     shape: tuple[int | None, ...]
     unit: str
     meaning: str
+    sample: Callable[[np.random.Generator, int], np.ndarray] | None = None
 
     def describe(self) -> dict[str, object]:
         """As it stands in `metadata.json`; -1 is a size that may vary."""
         shape = [-1 if size is None else size for size in self.shape]
         return {"dtype": self.dtype, "shape": shape, "unit": self.unit, "meaning": self.meaning}
+
+    def noise(self, random: np.random.Generator, batch: int) -> np.ndarray:
+        """An input of so many records that a model can answer: its `sample`, or Gaussian noise of 0.01 units."""
+        if self.sample is not None:
+            return self.sample(random, batch)
+        return (0.01 * random.standard_normal((batch, *self.shape[1:]))).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -59,174 +55,21 @@ class Signature:
         return tf.function(self.function, input_signature=specs, autograph=False)
 
 
-@dataclass(frozen=True)
-class Raw:
-    """Whether raw waveforms can be asked about, and how they are treated.
-
-    Attributes:
-        possible: whether the graph takes raw waveforms.
-        same_as_training: whether that is what training saw, for any record of the right length.
-        note: in words; why not, where it is not possible.
-    """
-
-    possible: bool
-    same_as_training: bool
-    note: str
-
-
-def raw_input(info: DatasetInfo) -> Raw:
-    """What the settings of a data set mean for raw waveforms."""
-    if not info.has("waveform"):
-        return Raw(False, False, "the data set holds spectrograms only (no waveforms, no sampling rate)")
-    record = RecordSettings.model_validate(info.job["record"])
-    if record.stationxml:
-        return Raw(False, False, "the instrument response was removed from the training records, station by station")
-    if record.bandpass_hz is None:
-        return Raw(True, True, "")
-    if record.length_samples > LONGEST_FILTERED:
-        reason = f"a band-pass in the graph takes at most {LONGEST_FILTERED} samples, records have "
-        return Raw(False, False, f"{reason}{record.length_samples}")
-    note = (
-        "training records were band-passed as whole traces and cut afterwards; here the window itself is band-passed. "
-        "Both are the same for a trace as long as the window; else they differ near the window's ends"
-    )
-    return Raw(True, False, note)
-
-
-class Classifier:
-    """The graph of a waveform model.
-
-    Args:
-        model: spectrograms [batch, frequency, time] -> probabilities [batch, class] or, of an ensemble,
-            [batch, member, class].
-        info: of the data set that it was trained on.
-        temperature: log probabilities are divided by it.
-    """
-
-    def __init__(self, model: keras.Model, info: DatasetInfo, temperature: float = 1.0):
-        self.model, self.info, self.temperature = model, info, temperature
-        self.record = RecordSettings.model_validate(info.job["record"]) if info.has("waveform") else None
-        self.standardise = pipeline.standardiser(info)
-        self.members = model.output_shape[1] if len(model.output_shape) == 3 else 1
-        self.filter = None
-        if info.has("waveform"):
-            settings = SpectrogramSettings.model_validate(info.job["spectrogram"])
-            self.spectrogram = Spectrogram(settings, info.sampling_rate_hz)
-            if raw_input(info).possible and self.record.bandpass_hz:
-                self.filter = tf.Variable(_filter_matrix(self.record, info.sampling_rate_hz), trainable=False)
+class Graph(Protocol):
+    """All that is exported of a run."""
 
     @property
     def variables(self) -> list[tf.Variable]:
         """All that must be saved with the functions."""
-        own = [variable.value for variable in self.model.variables]
-        return own + ([self.filter] if self.filter is not None else [])
 
     def signatures(self) -> dict[str, Signature]:
-        """Name to signature; the first is `serving_default`."""
-        power, answer = self._spectrogram_field(), self._answer_fields()
-        asked = {}
-        if raw_input(self.info).possible:
-            length, unit = self.info.feature("waveform").shape[0], self.info.units.get("waveform", "")
-            waveform = Field("waveform", "float32", (None, length), unit, "samples as recorded")
-            asked["serving_default"] = Signature(self.classify_waveform, (waveform,), answer)
-            valid = Field("valid", "bool", (None,), "", "whether the record can be judged")
-            asked["preprocess"] = Signature(self.preprocess, (waveform,), (power, valid))
-        else:
-            asked["serving_default"] = Signature(self.classify_spectrogram, (power,), answer)
-        asked["spectrogram"] = Signature(self.classify_spectrogram, (power,), answer)
-        meaning = "serialized tf.train.Example as in the shards; its feature `spectrogram` is read"
-        text = Field("examples", "string", (None,), "", meaning)
-        asked["examples"] = Signature(self.classify_examples, (text,), answer)
-        return asked
+        """Name to signature; `serving_default` is the first."""
 
-    def classify_waveform(self, waveform: tf.Tensor) -> Tensors:
-        """Raw waveforms [batch, sample] -> answers."""
-        return self._classify(*self._transformed(waveform))
+    def describe(self) -> dict[str, Any]:
+        """The task's part of `metadata.json`."""
 
-    def preprocess(self, waveform: tf.Tensor) -> Tensors:
-        """Raw waveforms [batch, sample] -> what `classify_spectrogram` takes."""
-        spectrogram, valid = self._transformed(waveform)
-        return {"spectrogram": spectrogram, "valid": valid}
-
-    def classify_spectrogram(self, spectrogram: tf.Tensor) -> Tensors:
-        """Spectrograms [batch, frequency, time] as in the data set, before standardisation -> answers."""
-        spectrogram = of_width(spectrogram, "spectrogram", self.info.feature("spectrogram").shape)
-        low, high = tf.reduce_min(spectrogram, axis=(1, 2)), tf.reduce_max(spectrogram, axis=(1, 2))
-        spectrogram, valid = _where_finite(spectrogram, high > low)
-        return self._classify(spectrogram, valid)
-
-    def classify_examples(self, serialized: tf.Tensor) -> Tensors:
-        """Serialized Examples [batch] -> answers."""
-        return self.classify_spectrogram(
-            examples.parse_batch(serialized, [self.info.feature("spectrogram")])["spectrogram"]
-        )
-
-    def _transformed(self, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        waveform, alive = prepare_waveform(waveform, self.record, self.filter)
-        return _where_finite(self.spectrogram(waveform), alive)
-
-    def _classify(self, spectrogram: tf.Tensor, valid: tf.Tensor) -> Tensors:
-        members = self.model(self.standardise(spectrogram), training=False)
-        members = members if self.members > 1 else members[:, None]
-        mean = with_temperature(tf.reduce_mean(members, axis=1), self.temperature)
-        uniform = tf.ones_like(mean) / len(self.info.class_names)
-        probabilities = tf.where(valid[:, None], mean, uniform)
-        class_id = tf.where(valid, tf.argmax(probabilities, axis=-1), tf.constant(-1, tf.int64))
-        answer = {
-            "probabilities": probabilities,
-            "class_id": class_id,
-            "class_name": tf.gather(tf.constant(["", *self.info.class_names]), class_id + 1),
-            "valid": valid,
-        }
-        if self.members > 1:
-            spread = tf.math.reduce_std(members, axis=1)
-            answer["spread"] = tf.where(valid[:, None], spread, tf.zeros_like(spread))
-        return answer
-
-    def _spectrogram_field(self) -> Field:
-        shape, unit = self.info.feature("spectrogram").shape, self.info.units.get("spectrogram", "")
-        return Field("spectrogram", "float32", (None, *shape), unit, "[frequency, time], before standardisation")
-
-    def _answer_fields(self) -> tuple[Field, ...]:
-        count = len(self.info.class_names)
-        fields = [
-            Field("probabilities", "float32", (None, count), "", "one a class, in the order of class_names"),
-            Field("class_id", "int64", (None,), "", "position of the most probable class; -1 where not valid"),
-            Field("class_name", "string", (None,), "", "its name; empty where not valid"),
-            Field("valid", "bool", (None,), "", "False: not finite or constant; the probabilities are uniform then"),
-        ]
-        if self.members > 1:
-            meaning = f"standard deviation over the {self.members} members' probabilities, before the temperature"
-            fields.append(Field("spread", "float32", (None, count), "", meaning))
-        return tuple(fields)
-
-
-def prepare_waveform(
-    waveform: tf.Tensor, settings: RecordSettings, matrix: tf.Variable | None
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """In the graph what stage 1 does to a window: trend removed, and band-passed.
-
-    Computed in float64, as stage 1 does: an offset of 1e6 counts would eat a weak signal's digits.
-
-    Args:
-        waveform: float32 [batch, sample].
-        settings: length, trend and band.
-        matrix: of `_filter_matrix`, where there is a band.
-
-    Returns:
-        float32 [batch, sample], zeros for a bad record; bool [batch], False for one that is not finite or constant.
-    """
-    waveform = of_width(waveform, "waveform", (settings.length_samples,))
-    finite = tf.reduce_all(tf.math.is_finite(waveform), axis=1)
-    samples = tf.cast(tf.where(finite[:, None], waveform, tf.zeros_like(waveform)), tf.float64)
-    prepared = _without_trend(samples, settings.detrend)
-    # What is left of a constant or of a straight line is the rounding of float32 samples.
-    moving = tf.reduce_max(tf.abs(_without_trend(samples, "constant")), axis=1)
-    peak = tf.reduce_max(tf.abs(prepared), axis=1)
-    alive = (tf.minimum(moving, peak) > 2 * _EPS * tf.reduce_max(tf.abs(samples), axis=1)) & finite
-    if matrix is not None:
-        prepared = prepared @ matrix
-    return tf.cast(tf.where(alive[:, None], prepared, tf.zeros_like(prepared)), tf.float32), alive
+    def files(self) -> dict[str, bytes]:
+        """Name to content of what else belongs into `assets.extra`."""
 
 
 def of_width(tensor: tf.Tensor, name: str, expected: tuple[int, ...]) -> tf.Tensor:
@@ -242,40 +85,3 @@ def of_width(tensor: tf.Tensor, name: str, expected: tuple[int, ...]) -> tf.Tens
     right &= tf.reduce_all(tf.equal(received[1:], tf.constant(expected, tf.int32))) & tf.reduce_all(received > 0)
     with tf.control_dependencies([tf.debugging.Assert(right, [message, received])]):
         return tf.ensure_shape(tf.identity(sent), [None, *expected])
-
-
-def with_temperature(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
-    """softmax(log p / T) of probabilities [batch, class]."""
-    if temperature == 1.0:
-        return probabilities
-    tiny = np.finfo(np.float32).tiny
-    return tf.nn.softmax(tf.math.log(tf.maximum(probabilities, tiny)) / temperature)
-
-
-def _without_trend(samples: tf.Tensor, kind: str) -> tf.Tensor:
-    if kind == "none":
-        return samples
-    samples = samples - tf.reduce_mean(samples, axis=1, keepdims=True)
-    if kind == "constant":
-        return samples
-    # About the middle, line and mean are independent: the slope is a projection on the centred ramp.
-    ramp = np.arange(samples.shape[1]) - (samples.shape[1] - 1) / 2
-    slope = tf.linalg.matvec(samples, tf.constant(ramp / (ramp @ ramp), samples.dtype))
-    return samples - slope[:, None] * tf.constant(ramp, samples.dtype)
-
-
-def _filter_matrix(settings: RecordSettings, sampling_rate_hz: float) -> np.ndarray:
-    """Band-pass and second trend removal as a matrix: rows of [record, sample] times this. float64 [sample, sample].
-
-    A zero-phase filter of a fixed length is linear, its padding included, so it is known by what it makes of the unit
-    vectors.
-    """
-    matrix = np.ascontiguousarray(filters.band_passed(np.eye(settings.length_samples), sampling_rate_hz, settings))
-    filters.remove_trend(matrix, settings.detrend)
-    return matrix
-
-
-def _where_finite(spectrogram: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Spectrograms with zeros for those that are not valid or not finite, and which are good."""
-    good = valid & tf.reduce_all(tf.math.is_finite(spectrogram), axis=(1, 2))
-    return tf.where(good[:, None, None], spectrogram, tf.zeros_like(spectrogram)), good

@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from seis_tf import examples, tfrecords
-from seis_tf.examples import Feature
+from seis_tf import tfrecords
 from seis_tf.serve.signature import Signature
 
 FILE = "tf_serving_warmup_requests"
@@ -22,14 +21,13 @@ FILE = "tf_serving_warmup_requests"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
-def write_warmup(path: Path, name: str, signatures: Mapping[str, Signature], spectrogram: Feature | None) -> int:
+def write_warmup(path: Path, name: str, signatures: Mapping[str, Signature]) -> int:
     """Writes the file.
 
     Args:
         path: of the file.
         name: of the model.
         signatures: of the model.
-        spectrogram: the feature that Examples hold, where a signature takes them.
 
     Returns:
         How many requests it holds.
@@ -42,7 +40,7 @@ def write_warmup(path: Path, name: str, signatures: Mapping[str, Signature], spe
             for batch in BATCH_SIZES:
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name, request.model_spec.signature_name = name, key
-                for tensor, values in noise(signature, batch, random, spectrogram).items():
+                for tensor, values in noise(signature, batch, random).items():
                     request.inputs[tensor].CopyFrom(tf.make_tensor_proto(values))
                 log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
                 writer.write(log.SerializeToString(deterministic=True))
@@ -75,19 +73,6 @@ def replay(path: Path, loaded) -> int:
     return count
 
 
-def noise(
-    signature: Signature, batch: int, random: np.random.Generator, spectrogram: Feature | None = None
-) -> dict[str, np.ndarray]:
-    """Inputs of a signature for so many records: Gaussian noise of 1 cm or 0.01 units, and masks without a gap."""
-    inputs = {}
-    for field in signature.inputs:
-        if field.dtype == "string":
-            powers = random.standard_normal((batch, *spectrogram.shape))
-            inputs[field.name] = np.array(
-                [examples.encode({spectrogram.name: p}, [spectrogram]) for p in powers], object
-            )
-        elif field.name == "mask":
-            inputs[field.name] = np.ones((batch, *field.shape[1:]), np.float32)
-        else:
-            inputs[field.name] = (0.01 * random.standard_normal((batch, *field.shape[1:]))).astype(np.float32)
-    return inputs
+def noise(signature: Signature, batch: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+    """Inputs of a signature for so many records."""
+    return {field.name: field.noise(random, batch) for field in signature.inputs}

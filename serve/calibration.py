@@ -1,0 +1,52 @@
+"""A run's `calibration.json`: what was fitted on validation records, and goes into the exported graph."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from seis_tf.config import first_error
+from seis_tf.serve.dart_graph import LEVELS, Bounds
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Calibration(BaseModel):
+    """The entries that an export uses; others are for the report.
+
+    Attributes:
+        temperature: log probabilities are divided by it.
+        interval_multipliers: half widths of an ensemble's 50, 80 and 95 % intervals in standard deviations of its
+            members, for `weights_m`, `mw`, `forecast_m`; where there are none, those of a normal distribution.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    temperature: Positive = 1.0
+    interval_multipliers: dict[
+        str, Annotated[tuple[Positive, ...], Field(min_length=len(LEVELS), max_length=len(LEVELS))]
+    ] = {}
+
+    def bounds(self) -> Bounds:
+        """Of the intervals."""
+        return Bounds(Bounds.normal().multipliers | self.interval_multipliers)
+
+
+def read_calibration(run_folder: Path) -> Calibration:
+    """The run's calibration; the neutral one where there is none.
+
+    Raises:
+        ValueError: the file is no calibration.
+    """
+    path = run_folder / "calibration.json"
+    if not path.is_file():
+        return Calibration()
+    try:
+        return Calibration.model_validate(json.loads(path.read_text()))
+    except ValidationError as err:
+        raise ValueError(f"{path}: {first_error(err)}") from err
+    except ValueError as err:
+        raise ValueError(f"{path}: expected JSON, received {err}") from err

@@ -1,0 +1,74 @@
+"""The answers of an exported DART model, against Keras, the Green's functions and the magnitude's formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from seis_tf.runs import Run
+from seis_tf.serve.check import OUTPUT_LIMIT, Report, TestRecords, as_arrays, check_empty
+from seis_tf.serve.dart_graph import Forecaster
+from seis_tf.unit_sources import magnitude
+
+WAVE_LIMIT = 1e-5  # of the event's largest wave
+MW_LIMIT = 1e-5
+
+
+def answers(report: Report, loaded, run: Run, graph: Forecaster, records: TestRecords) -> None:
+    """Slip against Keras, wave and magnitude against NumPy, gaps, bad records, batches."""
+    level, mask = records.columns["water_level_m"], records.columns["mask"]
+    ask = {key: as_arrays(function) for key, function in loaded.signatures.items()}
+    gaps = np.where(mask > 0, level, np.nan).astype(np.float32)
+    received = ask["serving_default"](water_level_m=gaps)
+    report.note("test records are valid", received["valid"].all(), f"{int(received['valid'].sum())} of {len(gaps)}")
+    inputs = [tf.constant(level * mask), tf.constant(mask)]
+    outputs = run.model(inputs if len(run.model.inputs) > 1 else inputs[0], training=False).numpy()
+    members = (outputs if run.members > 1 else outputs[:, None]).astype(np.float64)
+    scale = np.maximum(members.max(axis=(1, 2)), 1e-3)[:, None]  # m
+    slip = members.mean(axis=1)
+    report.compare("slip over the largest, against Keras", received["weights_m"] / scale, slip / scale, OUTPUT_LIMIT)
+    waves = graph.greens.waves(members).astype(np.float64)
+    height = np.maximum(np.abs(waves).max(axis=(1, 2, 3)), 1e-6)[:, None, None]  # m
+    report.compare(
+        "wave over the highest, against NumPy", received["forecast_m"] / height, waves.mean(axis=1) / height, WAVE_LIMIT
+    )
+    mw = np.maximum(magnitude(members, graph.greens.area_m2, graph.magnitude), 0)
+    report.compare("magnitude against its formula", received["mw"], mw.mean(axis=1), MW_LIMIT)
+    if run.members > 1:
+        _check_intervals(report, received, slip, members)
+    # What lies under a mask must not matter.
+    masked = ask["masked"](water_level_m=np.where(mask > 0, level, 123.0).astype(np.float32), mask=mask)
+    report.compare("mask against NaN", masked["weights_m"] / scale, received["weights_m"] / scale, OUTPUT_LIMIT)
+    one = ask["serving_default"](water_level_m=gaps[:1])["weights_m"]
+    report.compare(
+        "one record alone against its batch", one / scale[:1], received["weights_m"][:1] / scale[:1], OUTPUT_LIMIT
+    )
+    check_empty(report, loaded.signatures["serving_default"], {"water_level_m": tf.constant(gaps[:0])})
+    _check_bad_records(report, ask["serving_default"], graph, gaps[:1])
+
+
+def _check_intervals(report: Report, received: dict[str, np.ndarray], slip: np.ndarray, members: np.ndarray) -> None:
+    scale = np.maximum(members.max(axis=(1, 2)), 1e-3)[:, None]
+    spread = received["weights_m_spread"] / scale
+    report.compare("spread over the largest slip, against NumPy", spread, members.std(axis=1) / scale, WAVE_LIMIT)
+    ordered = all(
+        (received[f"{name}_lower"] <= received[name][..., None]).all()
+        and (received[name][..., None] <= received[f"{name}_upper"]).all()
+        and (np.diff(received[f"{name}_upper"], axis=-1) >= 0).all()
+        for name in ("weights_m", "mw", "forecast_m")
+    )
+    report.note("intervals hold the mean and widen with their level", ordered)
+
+
+def _check_bad_records(report: Report, ask, graph: Forecaster, good: np.ndarray) -> None:
+    """All missing, infinite, and levels that are no water column, in one batch with a good record."""
+    bad = np.repeat(np.nan_to_num(good), 3, axis=0)
+    bad[0], bad[1].flat[0], bad[2].flat[0] = np.nan, np.inf, 1.01 * graph.max_level_m
+    alone, mixed = ask(water_level_m=good), ask(water_level_m=np.concatenate([bad, good]))
+    finite = all(np.isfinite(values).all() for values in mixed.values())
+    zero = all((mixed[name][:3] == 0).all() for name in ("weights_m", "mw", "forecast_m"))
+    marked = mixed["valid"].tolist() == [False, False, False, True]
+    report.note("bad records", finite and zero and marked, f"valid {mixed['valid'].tolist()}")
+    scale = max(float(alone["weights_m"].max()), 1e-3)
+    received, expected = mixed["weights_m"][-1:] / scale, alone["weights_m"] / scale
+    report.compare("a good record among bad ones", received, expected, OUTPUT_LIMIT)

@@ -1,0 +1,213 @@
+"""The exported graph of a DART model: buoy records in, slip, magnitude and the wave to come out.
+
+Green's functions and the magnitude's formula are in the graph. Of a bad record (no sample at all, infinite, or levels
+that can't be metres of detided water column) slip, magnitude and wave are 0.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy import stats
+
+from seis_tf.config import DartJob, MagnitudeSettings
+from seis_tf.serve.signature import Field, Signature, Tensors, of_width
+from seis_tf.shards import DatasetInfo
+from seis_tf.unit_sources import SOURCE_COLUMNS, GreensFunctions, load_greens
+
+LEVELS = (0.5, 0.8, 0.95)
+GREENS_FILE = "greens.npz"
+# A level is believed up to this many times the largest of the training records.
+LARGEST_FACTOR = 5.0
+_UNITS = {"weights_m": "m", "mw": "", "forecast_m": "m"}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How wide the intervals of an ensemble are, in standard deviations of its members: output to [level]."""
+
+    multipliers: dict[str, tuple[float, ...]]
+
+    @classmethod
+    def normal(cls) -> Bounds:
+        """As if the members were drawn from a normal distribution around the truth."""
+        normal = tuple(float(stats.norm.ppf(0.5 + level / 2)) for level in LEVELS)
+        return cls({name: normal for name in _UNITS})
+
+
+class Forecaster:
+    """The graph of a DART model.
+
+    Args:
+        model: levels (and masks) [batch, minute, buoy] -> slip [batch, source] or, of an ensemble,
+            [batch, member, source].
+        info: of the data set that it was trained on.
+        bounds: of an ensemble's intervals.
+
+    Raises:
+        ValueError: the data set's Green's functions are not to be found, or a source has no area.
+    """
+
+    def __init__(self, model: keras.Model, info: DatasetInfo, bounds: Bounds | None = None):
+        self.model, self.info = model, info
+        self.bounds = bounds or Bounds.normal()
+        self.job = DartJob.model_validate(info.job)
+        largest_m = info.normalisation.get("largest", [np.inf])[0]
+        self.max_level_m = float(min(LARGEST_FACTOR * largest_m, self.job.record.max_level_m))
+        self.members = model.output_shape[1] if len(model.output_shape) == 3 else 1
+        self.greens = load_greens(self.job.greens).select(info.source_names, info.forecast_gauges or None)
+        self.magnitude = MagnitudeSettings()
+        if not np.isfinite(self.greens.area_m2).all():
+            name = self.greens.source_names[int(np.argmin(np.isfinite(self.greens.area_m2)))]
+            raise ValueError(f"Green's functions: expected length and width of every source, received none of {name}")
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that must be saved with the functions."""
+        return [variable.value for variable in self.model.variables]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[minute, buoy] of the input."""
+        return self.info.feature("water_level_m").shape
+
+    def signatures(self) -> dict[str, Signature]:
+        """Name to signature."""
+        meaning = "detided water column, first sample one step after the origin; buoys in the order of buoy_names"
+        gaps = Field("water_level_m", "float32", (None, *self.shape), "m", f"{meaning}; NaN where there is no sample")
+        level = Field("water_level_m", "float32", (None, *self.shape), "m", meaning)
+        mask = Field(
+            "mask", "float32", (None, *self.shape), "", "1 where there is a sample, 0 elsewhere", self._all_there
+        )
+        return {
+            "serving_default": Signature(self.forecast, (gaps,), self._answer_fields()),
+            "masked": Signature(self.forecast_masked, (level, mask), self._answer_fields()),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What `metadata.json` says of a DART model: orders, window, geometry, limits."""
+        own = self.greens
+        return {
+            "buoy_names": list(self.job.record.buoys),
+            "source_names": list(own.source_names),
+            "forecast_gauges": list(own.gauge_names),
+            "forecast_minutes": len(own.time_min),
+            "window_min": self.job.record.window_min,
+            "step_min": self.job.record.step_min,
+            "max_level_m": self.max_level_m,
+            "magnitude": self.magnitude.model_dump(mode="json"),
+            "interval_levels": list(LEVELS) if self.members > 1 else [],
+            "interval_multipliers": {k: list(v) for k, v in self.bounds.multipliers.items()}
+            if self.members > 1
+            else {},
+            "preprocessing": {"record": self.job.record.model_dump(mode="json")},
+            "source_table": {name: _or_none(own.column(name)) for name in SOURCE_COLUMNS},
+            "gauge_lonlat": [_or_none(position) for position in own.gauge_lonlat],
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """Green's functions of all gauges: detiding and the look at an event's region need them."""
+        return {GREENS_FILE: _npz(load_greens(self.job.greens).select(self.info.source_names))}
+
+    def forecast(self, water_level_m: tf.Tensor) -> Tensors:
+        """Levels [batch, minute, buoy] with NaN for what is missing -> answers."""
+        water_level_m = of_width(water_level_m, "water_level_m", self.shape)
+        return self._answer(water_level_m, ~tf.math.is_nan(water_level_m))
+
+    def forecast_masked(self, water_level_m: tf.Tensor, mask: tf.Tensor) -> Tensors:
+        """Levels and masks [batch, minute, buoy] -> answers."""
+        water_level_m = of_width(water_level_m, "water_level_m", self.shape)
+        mask = of_width(mask, "mask", self.shape)
+        return self._answer(water_level_m, mask > 0.5)
+
+    def _all_there(self, random: np.random.Generator, batch: int) -> np.ndarray:
+        return np.ones((batch, *self.shape), np.float32)
+
+    def _answer(self, level: tf.Tensor, there: tf.Tensor) -> Tensors:
+        level = tf.where(there, level, tf.zeros_like(level))
+        # A comparison with NaN is False: a NaN where the mask is set is no level either.
+        valid = tf.reduce_any(there, axis=(1, 2)) & tf.reduce_all(tf.abs(level) <= self.max_level_m, axis=(1, 2))
+        good = valid[:, None, None]
+        level = tf.where(good, level, tf.zeros_like(level))
+        inputs = [level, tf.cast(there, tf.float32)]
+        slip = self.model(inputs if len(self.model.inputs) > 1 else level, training=False)
+        slip = slip if self.members > 1 else slip[:, None]
+        slip = tf.where(good, slip, tf.zeros_like(slip))
+        values = {"weights_m": slip, "mw": self._magnitude(slip), "forecast_m": self._waves(slip)}
+        answer = {name: tf.reduce_mean(value, axis=1) for name, value in values.items()} | {"valid": valid}
+        if self.members > 1:
+            for name, value in values.items():
+                answer |= self._interval(name, answer[name], tf.math.reduce_std(value, axis=1))
+        return answer
+
+    def _magnitude(self, slip: tf.Tensor) -> tf.Tensor:
+        """Mw [batch, member] as `unit_sources.magnitude`; 0 and not minus infinity for no slip."""
+        areas = tf.constant(self.magnitude.rigidity_pa * self.greens.area_m2 / 1e18, tf.float32)
+        moment = tf.linalg.matvec(slip, areas)
+        # Moments are in 10^18 N m here, for float32 ends at 3e38. The smallest is that of Mw 0.
+        offset = self.magnitude.log10_moment_offset - 18
+        smallest = np.float32(10.0**offset)
+        log10 = tf.math.log(tf.maximum(moment, smallest)) / np.float32(np.log(10))
+        mw = (log10 - np.float32(offset)) * np.float32(2 / 3)
+        return tf.where(moment > smallest, mw, tf.zeros_like(mw))
+
+    def _waves(self, slip: tf.Tensor) -> tf.Tensor:
+        """Water column [batch, member, minute, gauge]."""
+        table = tf.constant(np.moveaxis(self.greens.eta_m, 2, 1))
+        n_sources, n_minutes, n_gauges = table.shape
+        waves = tf.reshape(slip, [-1, n_sources]) @ tf.reshape(table, [n_sources, -1])
+        return tf.reshape(waves, [-1, self.members, n_minutes, n_gauges])
+
+    def _interval(self, name: str, mean: tf.Tensor, spread: tf.Tensor) -> Tensors:
+        half = spread[..., None] * tf.constant(self.bounds.multipliers[name], tf.float32)
+        lower, upper = mean[..., None] - half, mean[..., None] + half
+        if name != "forecast_m":
+            lower = tf.maximum(lower, 0.0)  # neither slip nor magnitude is negative
+        return {f"{name}_spread": spread, f"{name}_lower": lower, f"{name}_upper": upper}
+
+    def _answer_fields(self) -> tuple[Field, ...]:
+        shapes = {
+            "weights_m": (None, len(self.greens.source_names)),
+            "mw": (None,),
+            "forecast_m": (None, len(self.greens.time_min), len(self.greens.gauge_names)),
+        }
+        meanings = {
+            "weights_m": "slip, in the order of source_names",
+            "mw": "moment magnitude; 0 for no slip",
+            "forecast_m": "[minute, gauge] water column from minute 0 after the origin, gauges as forecast_gauges",
+        }
+        of = f"mean of {self.members} members: " if self.members > 1 else ""
+        fields = [Field(name, "float32", shapes[name], unit, of + meanings[name]) for name, unit in _UNITS.items()]
+        fields.append(Field("valid", "bool", (None,), "", "False: no sample, or no metres of water column"))
+        if self.members > 1:
+            for name, unit in _UNITS.items():
+                fields.append(Field(f"{name}_spread", "float32", shapes[name], unit, "standard deviation over members"))
+                for end in ("lower", "upper"):
+                    meaning = f"{end} ends of the central intervals, last axis as interval_levels"
+                    shape = (*shapes[name], len(LEVELS))
+                    fields.append(Field(f"{name}_{end}", "float32", shape, unit, meaning))
+        return tuple(fields)
+
+
+def _npz(greens: GreensFunctions) -> bytes:
+    """Green's functions as `unit_sources.load_greens` reads them back."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        source_names=np.array(greens.source_names),
+        gauge_names=np.array(greens.gauge_names),
+        time_min=greens.time_min,
+        eta_m=greens.eta_m,
+        source_table=greens.source_table,
+        gauge_lonlat=greens.gauge_lonlat,
+    )
+    return buffer.getvalue()
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
