@@ -1,7 +1,7 @@
 """`train`: a data set and a job -> a run folder, and a run folder back as a model.
 
-A run holds `model.keras`, `config.json` (job, data set, versions), `history.csv`, `checkpoints/` and TensorBoard logs in
-`logs/`. Training that was interrupted goes on from the last checkpoint and ends with the same weights.
+A run holds `model.keras`, `config.json` (job, data set, versions), `history.csv`, `checkpoints/` and TensorBoard logs
+in `logs/`. Training that was interrupted goes on from the last checkpoint and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from seis_tf import jobs
-from seis_tf.config import Settings, TrainJob, write_atomically, write_json
+from seis_tf.config import Settings, TrainJob, first_error, write_atomically, write_json
 from seis_tf.layers import StackMembers
 from seis_tf.shards import DatasetInfo, load_dataset
-from seis_tf.stack import StackState
 from seis_tf.training import Fit, Progress, fit
 
 RUN_VERSION = 1
@@ -150,14 +149,14 @@ def _open_folder(out: Path, config: RunConfig, resume: bool) -> Progress | None:
             f"received {config.dataset} {config.info.fingerprint[:12]}"
         )
     path = out / "checkpoints" / "last.npz"
-    return _read_checkpoint(path) if path.is_file() else None
+    return Progress.load(path) if path.is_file() else None
 
 
 def _load_config(folder: Path) -> RunConfig:
     path = folder / "config.json"
     try:
         tree = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as err:
+    except (OSError, ValueError) as err:
         raise ValueError(f"{path}: expected a run, received {err}") from err
     if tree.get("run_version") != RUN_VERSION:
         raise ValueError(
@@ -166,8 +165,7 @@ def _load_config(folder: Path) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as err:
-        first = err.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from err
+        raise ValueError(f"{path}: {first_error(err)}") from err
 
 
 def _difference(before: Settings, now: Settings) -> str:
@@ -211,7 +209,7 @@ class _Checkpoint:
         """Writes the checkpoint and the history."""
         if self.progress is None:
             return
-        _write_checkpoint(self.out / "checkpoints" / "last.npz", self.progress)
+        self.progress.save(self.out / "checkpoints" / "last.npz")
         _write_history(self.out / "history.csv", self.progress.history)
         self.saved = time.monotonic()
 
@@ -243,27 +241,6 @@ def _save_model(path: Path, model: keras.Model) -> None:
     temporary = path.with_name(f".{path.name}.tmp.keras")
     model.save(temporary)
     temporary.replace(path)
-
-
-def _write_checkpoint(path: Path, progress: Progress) -> None:
-    arrays = {f"state/{k}": v for k, v in progress.state.arrays().items()}
-    arrays |= {f"best/{k}": v for k, v in progress.best.arrays().items()}
-    arrays |= {"best_value": progress.best_value, "best_epoch": progress.best_epoch}
-    arrays["history"] = np.frombuffer(json.dumps(progress.history).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomically(path, buffer.getvalue())
-
-
-def _read_checkpoint(path: Path) -> Progress:
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = dict(stored)
-    history = json.loads(arrays["history"].tobytes())
-    state, best = (
-        StackState.from_arrays({k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{name}/")})
-        for name in ("state", "best")
-    )
-    return Progress(state, best, arrays["best_value"], arrays["best_epoch"], len(history[0]), history)
 
 
 def _write_history(path: Path, history: list[list[dict[str, float]]]) -> None:

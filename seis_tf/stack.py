@@ -1,12 +1,12 @@
 """One training step for one model or for a stack of models of one architecture, compiled once and used again.
 
-K models are trained as one: their variables are stacked on a first axis, and forward pass, gradient and optimizer update
-are mapped over that axis inside one step. Learning rate, L2 and dropout rate are values and not constants, so folds, seeds,
-ensemble members and trials of a search share the compiled step. On a CPU this is several times faster than one model after
-the other, because small networks spend their time on the overhead of each operation.
+K models are trained as one: their variables are stacked on a first axis, and forward pass, gradient and optimizer
+update are mapped over that axis inside one step. Learning rate, L2 and dropout rate are values and not constants, so
+folds, seeds, ensemble members and trials of a search share the compiled step. On a CPU this is several times faster
+than one model after the other, because small networks spend their time on the overhead of each operation.
 
-Models with 2-D convolutions can't be mapped (a batch of filters has no fast form) and XLA's convolution on the CPU is slower
-than the default one: they run one member after the other through the same, uncompiled, step.
+Models with 2-D convolutions can't be mapped (a batch of filters has no fast form) and XLA's convolution on the CPU is
+slower than the default one: they run one member after the other through the same, uncompiled, step.
 """
 
 from __future__ import annotations
@@ -39,6 +39,16 @@ class StackState:
         """The state of `function(v, ...)` for each array v of this state and its like in the others."""
         states = zip(*map(_groups, (self, *others)), strict=True)
         return StackState(*([function(*v) for v in zip(*group, strict=True)] for group in states))
+
+    def part(self, members: Sequence[int]) -> StackState:
+        """Some of the models."""
+        chosen = list(members)
+        return self if chosen == list(range(self.trainable[0].shape[0])) else self.map(lambda v: tf.gather(v, chosen))
+
+    @classmethod
+    def joined(cls, states: Sequence[StackState]) -> StackState:
+        """Stacks of one architecture as one stack."""
+        return states[0].map(lambda *v: tf.concat(v, axis=0), *states[1:])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a checkpoint."""
@@ -238,7 +248,7 @@ class CompiledStack:
 
 
 def compiled(model: keras.Model, optimizer: Optimizer, loss: Loss, transform: Transform | None = None) -> CompiledStack:
-    """The compiled stack of this architecture: the same object for the same architecture, optimizer, loss and transform.
+    """The compiled stack of this architecture: the same object for the same optimizer, loss and transform.
 
     Initial weights, dropout rates, seeds and L2 do not count as architecture: they are values.
     """

@@ -7,16 +7,19 @@ epoch's records follows from seed and epoch alone, so training that is taken up 
 
 from __future__ import annotations
 
+import io
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from seis_tf.config import TrainingSettings, learning_rate_at
+from seis_tf.config import TrainingSettings, learning_rate_at, write_atomically
 from seis_tf.optimizers import Optimizer
 from seis_tf.stack import CompiledStack, Loss, StackState, Transform, compiled
 
@@ -80,6 +83,52 @@ class Progress:
     def members(self) -> int:
         """How many models."""
         return len(self.best_epoch)
+
+    def part(self, members: Sequence[int]) -> Progress:
+        """Where some of the members stand."""
+        chosen = list(members)
+        return Progress(
+            self.state.part(chosen),
+            self.best.part(chosen),
+            self.best_value[chosen],
+            self.best_epoch[chosen],
+            self.epoch,
+            [self.history[k] for k in chosen],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Progress]) -> Progress:
+        """Members that stand at the same epoch, as one stack."""
+        return cls(
+            StackState.joined([p.state for p in parts]),
+            StackState.joined([p.best for p in parts]),
+            np.concatenate([p.best_value for p in parts]),
+            np.concatenate([p.best_epoch for p in parts]),
+            parts[0].epoch,
+            [history for p in parts for history in p.history],
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint, atomically."""
+        arrays = {f"state/{k}": v for k, v in self.state.arrays().items()}
+        arrays |= {f"best/{k}": v for k, v in self.best.arrays().items()}
+        arrays |= {"best_value": self.best_value, "best_epoch": self.best_epoch}
+        arrays["history"] = np.frombuffer(json.dumps(self.history).encode(), np.uint8)
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Progress:
+        """Reads what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        history = json.loads(arrays["history"].tobytes())
+        state, best = (
+            StackState.from_arrays({k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{name}/")})
+            for name in ("state", "best")
+        )
+        return cls(state, best, arrays["best_value"], arrays["best_epoch"], len(history[0]), history)
 
 
 @dataclass
@@ -168,7 +217,7 @@ class _Loop:
         """One epoch of every member, its scores and the best weights so far."""
         started = time.perf_counter()
         parts = [self._train(progress, group) for group in self.groups]
-        progress.state = parts[0][0] if len(parts) == 1 else _joined([state for state, _ in parts])
+        progress.state = parts[0][0] if len(parts) == 1 else StackState.joined([state for state, _ in parts])
         losses = np.concatenate([loss for _, loss in parts])
         scores = self._scores(progress.state)
         rate = learning_rate_at(self.settings, progress.epoch)
@@ -190,7 +239,7 @@ class _Loop:
             companions = _companion_rows(self.data.companions, members, rows, progress.epoch)
         rate = learning_rate_at(settings, progress.epoch) / settings.learning_rate
         state, losses = self.stack.run(
-            _part(progress.state, group),
+            progress.state.part(group),
             self.training_inputs,
             self.targets,
             self.weights,
@@ -209,7 +258,7 @@ class _Loop:
             return [{} for _ in self.members]
         outputs = np.concatenate(
             [
-                self.stack.predict(_part(state, group), self.inputs, rows=self.valid_rows[list(group)])
+                self.stack.predict(state.part(group), self.inputs, rows=self.valid_rows[list(group)])
                 for group in self.groups
             ]
         )
@@ -306,16 +355,6 @@ def _padded_rows(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:
     for k, r in enumerate(rows):
         padded[k, : len(r)] = r
     return padded, sizes
-
-
-def _part(state: StackState, group) -> StackState:
-    if len(group) == state.trainable[0].shape[0]:
-        return state
-    return state.map(lambda v: tf.gather(v, list(group)))
-
-
-def _joined(states: Sequence[StackState]) -> StackState:
-    return states[0].map(lambda *v: tf.concat(v, axis=0), *states[1:])
 
 
 def _chosen(mask: np.ndarray, new: StackState, old: StackState) -> StackState:
