@@ -24,8 +24,9 @@ from pydantic import ValidationError
 from seis_tf import jobs
 from seis_tf.config import Settings, TrainJob, first_error, write_atomically, write_json
 from seis_tf.layers import StackMembers
+from seis_tf.progress import Progress
 from seis_tf.shards import DatasetInfo, load_dataset
-from seis_tf.training import Fit, Progress, fit
+from seis_tf.training import Fit, fit
 
 RUN_VERSION = 1
 _CHECKPOINT_SECONDS = 5.0  # a kill costs at most that much and one epoch
