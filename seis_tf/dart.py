@@ -162,10 +162,6 @@ def event_from_records(
     for name, record in buoys.items():
         time, level = record.minutes_after(origin), record.level_m
         last = max(last, np.max(time[np.isfinite(level)], initial=-np.inf))
-        there = time <= known_until
-        # Later samples are cut off before detiding, unless a method that looks into the future was asked for.
-        if METHODS.get(settings.detide, True):
-            time, level = time[there], level[there]
         if not record.relative and settings.detide != "none":
             time, level = _detided(record.source, time, level, known_until, settings, greens, name)
         column = settings.buoys.index(name)

@@ -190,6 +190,8 @@ def test_red_noise_forgets_at_its_rate(greens):
     noise = _disturbed(greens, 400, **{**QUIET, "noise_red_m": 1.0, "noise_red_min": 10.0})
     lagged = np.mean(noise[:, 5:] * noise[:, :-5]) / np.mean(noise**2)
     assert lagged == pytest.approx(np.exp(-0.5), abs=0.05)
+    # Stationary from its first sample on.
+    assert noise[:, 0].std() == pytest.approx(1, abs=0.08)
 
 
 def test_the_seismic_wave_comes_with_the_surface_waves_and_dies_down(greens):
