@@ -177,8 +177,8 @@ def iterate(folder: Path, info: DatasetInfo, split: str) -> Iterator[dict[str, n
 def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
     """Re-reads every byte and says what is wrong: one line each, none when all is well.
 
-    Checks sizes, file checksums, each record's checksums, shapes, labels, finite values, and that no group is in two
-    splits.
+    Checks sizes, file checksums, each record's checksums, shapes, labels and their counts, finite values, and that no
+    group is in two splits.
 
     Args:
         folder: the data set.
@@ -193,15 +193,20 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
     total = sum(shard.bytes for split in info.splits.values() for shard in split.shards)
     done = 0
     for split, contents in info.splits.items():
+        before, counts = len(faults), {name: 0 for name in info.class_names}
         for shard in contents.shards:
             path = Path(folder) / shard.file
-            faults += _verify_shard(path, shard, info, split, groups)
+            faults += _verify_shard(path, shard, info, split, groups, counts)
             done += shard.bytes
             progress(done, total)
+        if len(faults) == before and counts != contents.class_counts:
+            faults.append(f"{folder}: split {split}: expected records {contents.class_counts}, received {counts}")
     return faults
 
 
-def _verify_shard(path: Path, shard: ShardInfo, info: DatasetInfo, split: str, groups: dict[str, str]) -> list[str]:
+def _verify_shard(
+    path: Path, shard: ShardInfo, info: DatasetInfo, split: str, groups: dict[str, str], counts: dict[str, int]
+) -> list[str]:
     if not path.is_file():
         return [f"{path}: expected {shard.bytes} bytes, received no file"]
     if path.stat().st_size != shard.bytes:
@@ -212,7 +217,8 @@ def _verify_shard(path: Path, shard: ShardInfo, info: DatasetInfo, split: str, g
     number = -1
     try:
         for number, payload in enumerate(read_records(path)):
-            faults += [f"{path}: record {number}: {fault}" for fault in _record_faults(payload, info, split, groups)]
+            found = _record_faults(payload, info, split, groups, counts)
+            faults += [f"{path}: record {number}: {fault}" for fault in found]
     except DamagedShardError as err:
         return [*faults, str(err)]
     if number + 1 != shard.records:
@@ -220,7 +226,9 @@ def _verify_shard(path: Path, shard: ShardInfo, info: DatasetInfo, split: str, g
     return faults
 
 
-def _record_faults(payload: bytes, info: DatasetInfo, split: str, groups: dict[str, str]) -> Iterator[str]:
+def _record_faults(
+    payload: bytes, info: DatasetInfo, split: str, groups: dict[str, str], counts: dict[str, int]
+) -> Iterator[str]:
     try:
         record = decode(payload, list(info.features))
     except ValueError as err:
@@ -230,8 +238,11 @@ def _record_faults(payload: bytes, info: DatasetInfo, split: str, groups: dict[s
         value = record[feature.name]
         if feature.dtype == "float32" and not np.isfinite(value).all():
             yield f"feature {feature.name}: expected finite values, received NaN or Inf"
-    if info.class_names and not 0 <= record["label"] < len(info.class_names):
-        yield f"label: expected 0 to {len(info.class_names) - 1}, received {record['label']}"
+    if info.class_names:
+        if 0 <= record["label"] < len(info.class_names):
+            counts[info.class_names[record["label"]]] += 1
+        else:
+            yield f"label: expected 0 to {len(info.class_names) - 1}, received {record['label']}"
     other = groups.setdefault(record["group"], split)
     if other != split and info.grouped:
         yield f"group {record['group']}: expected it in {other} only, received it in {split}"
