@@ -7,12 +7,13 @@ its own: any number of processes gives the same bytes, and an interrupted run go
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def plan(
     tasks = []
     for split in SPLITS:
         items = by_split[split]
-        count = max(1, -(-len(items) * record_bytes // int(shard_mb * 1e6)))
+        count = min(max(math.ceil(len(items) * record_bytes / (shard_mb * 1e6)), 1), max(len(items), 1))
         bounds = [len(items) * i // count for i in range(count + 1)]
         for i in range(count):
             path = Path(out) / f"{prefix}-{split}.tfrecord-{i:05d}-of-{count:05d}"
@@ -85,6 +86,7 @@ def write_dataset(
     """
     finished = _open_folder(Path(out), tasks, header)
     if finished is not None:
+        _tidy(Path(out), tasks)
         return finished
     summaries = _run(tasks, processes, progress)
     duplicates, copies = _duplicates(summaries)
@@ -108,13 +110,19 @@ def write_dataset(
         duplicates=tuple(tuple(d) for d in duplicates),
     )
     write_json(Path(out) / "dataset.json", info)
-    for task in tasks:
-        _sidecar(task.path).unlink(missing_ok=True)
-    (Path(out) / _PLAN).unlink(missing_ok=True)
+    _tidy(Path(out), tasks)
     return info
 
 
 _PLAN = ".plan.json"
+
+
+def _tidy(out: Path, tasks: list[ShardTask]) -> None:
+    """Removes what only an unfinished data set needs, and what killed processes left."""
+    hidden = tuple(f".{name}" for name in (_PLAN, "dataset.json", *(task.path.name for task in tasks)))
+    for path in out.iterdir():
+        if path.name == _PLAN or path.name.startswith(hidden):
+            path.unlink()
 
 
 def _open_folder(out: Path, tasks: list[ShardTask], header: dict[str, Any]) -> DatasetInfo | None:
@@ -134,8 +142,8 @@ def _open_folder(out: Path, tasks: list[ShardTask], header: dict[str, Any]) -> D
             raise ValueError(
                 f"{out}: expected an empty folder or one of the same job, received an unfinished other one"
             )
-    elif any(out.iterdir()):
-        raise ValueError(f"{out}: expected an empty folder, received one with {next(iter(sorted(out.iterdir()))).name}")
+    elif others := sorted(path.name for path in out.iterdir() if not path.name.startswith(f".{_PLAN}.")):
+        raise ValueError(f"{out}: expected an empty folder, received one with {others[0]}")
     else:
         write_json(out / _PLAN, job)
     return None
@@ -177,14 +185,15 @@ def write_shard(task: ShardTask, progress: Callable[[int], None] = lambda done: 
     """
     sidecar = _sidecar(task.path)
     if sidecar.is_file() and task.path.is_file():
-        return json.loads(sidecar.read_text())
-    batches = _encoded(task, progress)
-    summary = _write(task.path, batches)
+        summary = json.loads(sidecar.read_text())
+        if summary["bytes"] == task.path.stat().st_size:
+            return summary
+    summary = _write(task.path, _encoded(task, progress))
     write_json(sidecar, summary)
     return summary
 
 
-def _encoded(task: ShardTask, progress: Callable[[int], None]) -> Iterator[Batch]:
+def _encoded(task: ShardTask, progress: Callable[[int], None] = lambda done: None) -> Iterator[Batch]:
     for first in range(0, len(task.items), BATCH):
         items = task.items[first : first + BATCH]
         yield task.encode(items)
@@ -218,22 +227,16 @@ def _write(path: Path, batches: Iterable[Batch]) -> dict[str, Any]:
 
 def _without(task: ShardTask, summary: dict[str, Any], copies: dict[str, str]) -> dict[str, Any]:
     """The shard written again without the records that are also under another class."""
-    gone = {i for i, h in enumerate(summary["hashes"]) if h in copies}
+    gone = {summary["record_ids"][i]: h for i, h in enumerate(summary["hashes"]) if h in copies}
     if not gone:
         return summary
-    left = task.items and [
-        item for item in task.items if item.record_id not in {summary["record_ids"][i] for i in gone}
+    left = [item for item in task.items if item.record_id not in gone]
+    # The summary on disk stays that of all records: who goes on after an interruption must find the same copies.
+    again = _write(task.path, _encoded(replace(task, items=left)))
+    again["rejected"] += [
+        {"file": record_id, "reason": f"expected one class, received the same samples in {copies[h]}"}
+        for record_id, h in gone.items()
     ]
-    refused = [
-        {"file": summary["record_ids"][i], "reason": f"expected one class, received the same samples in {copies[h]}"}
-        for i, h in enumerate(summary["hashes"])
-        if h in copies
-    ]
-    rewritten = ShardTask(task.path, task.split, left, task.encode)
-    _sidecar(task.path).unlink(missing_ok=True)
-    again = write_shard(rewritten)
-    again["rejected"] = again["rejected"] + refused
-    write_json(_sidecar(task.path), again)
     return again
 
 
