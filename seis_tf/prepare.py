@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ def prepare_waveforms(
     features = tuple(examples.waveform_features(job.spectrogram.shape(n_samples), n_samples, rate))
     encoder = WaveformEncoder(job, features, class_names, rate)
     by_split = _split_records(records, job)
+    _check_plan(by_split, class_names)
     record_bytes = 256 + 4 * sum(int(np.prod(f.shape, dtype=int)) for f in features)
     tasks = plan("waveforms", out, by_split, encoder, record_bytes, job.shards.shard_mb)
     fingerprint = sources.source_fingerprint(records)
@@ -112,6 +114,16 @@ def _split_records(records: list[sources.SourceRecord], job: WaveformJob) -> dic
     for record in records:
         by_split[record.split or shards.split_of(record.group, job.split)].append(record)
     return {split: shards.shuffled(items, lambda r: r.record_id, job.split.seed) for split, items in by_split.items()}
+
+
+def _check_plan(by_split: dict[str, list[sources.SourceRecord]], class_names: tuple[str, ...]) -> None:
+    """Refuses a split that will lack a class before anything is read."""
+    counts = {split: Counter(record.class_name for record in found) for split, found in by_split.items()}
+    groups: dict[str, dict[str, int]] = {name: {} for name in class_names}
+    for split, found in by_split.items():
+        for name, _ in {(record.class_name, record.group) for record in found}:
+            groups[name][split] = groups[name].get(split, 0) + 1
+    shards.check_classes(counts, class_names, groups)
 
 
 def _moments(power: np.ndarray) -> np.ndarray:

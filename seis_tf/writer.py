@@ -233,8 +233,9 @@ def _without(task: ShardTask, summary: dict[str, Any], copies: dict[str, str]) -
     left = [item for item in task.items if item.record_id not in gone]
     # The summary on disk stays that of all records: who goes on after an interruption must find the same copies.
     again = _write(task.path, _encoded(replace(task, items=left)))
+    files = {item.record_id: getattr(item, "file", item.record_id) for item in task.items}
     again["rejected"] += [
-        {"file": record_id, "reason": f"expected one class, received the same samples in {copies[h]}"}
+        {"file": files[record_id], "reason": f"expected one class, received the same samples in {copies[h]}"}
         for record_id, h in gone.items()
     ]
     return again

@@ -1,0 +1,228 @@
+"""From miniSEED folders to a data set: the same bytes however it is run, and every bad file named."""
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import obspy
+import pytest
+from scipy import signal as scipy_signal
+
+from seis_tf import shards, waveforms, writer
+from seis_tf.config import LabquakeSettings, WaveformJob, load_settings, write_json
+from seis_tf.prepare import prepare_waveforms
+from seis_tf.shards import iterate, load_dataset, verify
+from seis_tf.synthetic.labquakes import write_labquakes
+
+JOB = WaveformJob.model_validate(
+    {"record": {"length_samples": 256}, "spectrogram": {"nperseg": 32, "noverlap": 0, "nfft": 32}}
+    | {"split": {"valid_fraction": 0.25, "test_fraction": 0.25, "seed": 1}, "shards": {"shard_mb": 0.05}}
+)
+
+
+def contents(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """120 miniSEED files of 60 simulated events. Not to be changed: copy it."""
+    settings = LabquakeSettings(
+        length_samples=300, sensors_per_event=2, coda_s=(2e-6, 4e-6), block_m=(0.05, 0.05, 0.05)
+    )
+    return write_labquakes(tmp_path_factory.mktemp("raw") / "labquakes", settings, 120, seed=2)
+
+
+@pytest.fixture(scope="module")
+def prepared(raw, tmp_path_factory):
+    """What `prepare` makes of it in one process."""
+    out = tmp_path_factory.mktemp("prepared") / "data"
+    prepare_waveforms(raw, out, JOB)
+    return out
+
+
+def test_records_are_what_obspy_and_scipy_make_of_the_files(raw, prepared):
+    info = load_dataset(prepared)
+    assert verify(prepared) == []
+    assert info.class_names == ("AE", "UP", "noise") and info.simulated and info.grouped
+    assert info.sampling_rate_hz == 1e7
+    assert sum(split.records for split in info.splits.values()) == 120
+    for split in shards.SPLITS:
+        for record in list(iterate(prepared, info, split))[:10]:
+            (trace,) = obspy.read(raw / f"{record['record_id']}.mseed")
+            folder, name = record["record_id"].split("/")
+            assert info.class_names[record["label"]] == folder
+            assert record["group"] == name.split("_")[1]
+            assert record["station"] == trace.stats.station
+            expected = scipy_signal.detrend(trace.data[:256].astype(float))
+            np.testing.assert_allclose(record["waveform"], expected, atol=1e-6 * np.abs(expected).max())
+            assert record["peak_amplitude"] == pytest.approx(np.abs(expected).max(), rel=1e-5)
+            _, _, power = scipy_signal.spectrogram(record["waveform"], 1e7, nperseg=32, noverlap=0, nfft=32)
+            floor = np.log10(1e-8 * power.max())
+            np.testing.assert_allclose(record["spectrogram"], np.maximum(np.log10(power), floor), atol=2e-3)
+            assert shards.split_of(record["group"], JOB.split) == split
+
+
+def test_an_event_is_on_one_side(prepared):
+    info = load_dataset(prepared)
+    groups = {split: {r["group"] for r in iterate(prepared, info, split)} for split in shards.SPLITS}
+    assert not (
+        groups["train"] & groups["valid"] or groups["train"] & groups["test"] or groups["valid"] & groups["test"]
+    )
+    assert sum(map(len, groups.values())) == 60
+
+
+def test_two_processes_give_the_same_bytes(raw, prepared, tmp_path):
+    told = []
+    prepare_waveforms(raw, tmp_path / "two", JOB, processes=2, progress=lambda *numbers: told.append(numbers))
+    assert contents(tmp_path / "two") == contents(prepared)
+    assert told[0] == (0, 120) and told[-1] == (120, 120)
+
+
+def test_another_place_and_another_order_of_the_files_give_the_same_bytes(raw, prepared, tmp_path):
+    moved = tmp_path / "elsewhere"
+    for path in sorted(raw.rglob("*.mseed"), reverse=True):
+        (moved / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, moved / path.parent.name)
+    prepare_waveforms(moved, tmp_path / "out", JOB, simulated=True)
+    assert contents(tmp_path / "out") == contents(prepared)
+
+
+def test_a_killed_process_goes_on_with_the_same_bytes(raw, prepared, tmp_path):
+    write_json(tmp_path / "job.json", JOB)
+    # The child kills itself, unasked and without clearing up, in the middle of the fourth shard.
+    code = f"""
+import os, signal
+from pathlib import Path
+from seis_tf import prepare, writer
+from seis_tf.config import WaveformJob, load_settings
+writer.BATCH, calls, encode = 8, [], prepare.WaveformEncoder.__call__
+def dying(self, records):
+    calls.append(len(records))
+    if sum(calls) > 50:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return encode(self, records)
+prepare.WaveformEncoder.__call__ = dying
+job = load_settings(WaveformJob, Path({str(tmp_path / "job.json")!r}), {{}})
+prepare.prepare_waveforms(Path({str(raw)!r}), Path({str(tmp_path / "out")!r}), job)
+"""
+    child = subprocess.run([sys.executable, "-c", code], check=False)
+    assert child.returncode == -signal.SIGKILL
+    left = [path.name for path in (tmp_path / "out").iterdir()]
+    assert "dataset.json" not in left and any("tfrecord" in name and name[0] != "." for name in left)
+    prepare_waveforms(raw, tmp_path / "out", load_settings(WaveformJob, tmp_path / "job.json", {}))
+    assert contents(tmp_path / "out") == contents(prepared)
+
+
+def spoil(raw, tmp_path):
+    """A copy of the files with four bad ones, and the names of those."""
+    source = shutil.copytree(raw, tmp_path / "spoiled")
+    ae, up, noise = (sorted((source / name).iterdir()) for name in ("AE", "UP", "noise"))
+    ae[0].write_bytes(b"")
+    ae[3].write_bytes(ae[3].read_bytes()[:200])
+    up[0].write_bytes(b"this is no seismogram" * 20)
+    shutil.copy(noise[1], up[2])
+    bad = [ae[0], ae[3], up[0], up[2], noise[1]]
+    return source, sorted(f"{path.parent.name}/{path.name}" for path in bad)
+
+
+def test_bad_files_are_named_with_reasons_and_the_good_ones_go_on(raw, tmp_path):
+    source, bad = spoil(raw, tmp_path)
+    info = prepare_waveforms(source, tmp_path / "out", JOB)
+    assert sorted(r.file for r in info.rejected) == bad
+    assert all("expected" in r.reason and "received" in r.reason for r in info.rejected)
+    assert sum(split.records for split in info.splits.values()) == 115
+    assert verify(tmp_path / "out") == []
+    both = [r.reason for r in info.rejected if "same samples" in r.reason]
+    assert len(both) == 2
+
+
+def test_the_same_bytes_with_bad_files_and_two_processes(raw, tmp_path):
+    source, _ = spoil(raw, tmp_path)
+    prepare_waveforms(source, tmp_path / "one", JOB)
+    prepare_waveforms(source, tmp_path / "two", JOB, processes=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_more_rejected_than_allowed_is_refused_and_then_allowed(raw, tmp_path):
+    source, _ = spoil(raw, tmp_path)
+    strict = WaveformJob.model_validate(JOB.model_dump() | {"shards": {"shard_mb": 0.05, "max_rejected": 0.03}})
+    # 5 of 120 are 4.2 %.
+    with pytest.raises(ValueError, match=r"expected at most 3\.0% rejected records, received 5 of 120: .* \.\.\.|AE/"):
+        prepare_waveforms(source, tmp_path / "out", strict)
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    prepare_waveforms(source, tmp_path / "out", JOB)
+    assert len(load_dataset(tmp_path / "out").rejected) == 5
+
+
+def test_a_class_without_events_in_a_split_is_refused_before_anything_is_written(raw, tmp_path, monkeypatch):
+    source = shutil.copytree(raw, tmp_path / "few")
+    for path in sorted((source / "UP").iterdir())[2:]:
+        path.unlink()
+    monkeypatch.setattr(waveforms, "load_batch", None)  # nothing may be read
+    with pytest.raises(
+        ValueError, match=r"expected records of every class, received none of UP .*UP (1/0/0|0/1/0|0/0/1)"
+    ):
+        prepare_waveforms(source, tmp_path / "out", JOB)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_ours_is_refused(raw, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"expected an empty folder, received one with notes\.txt"):
+        prepare_waveforms(raw, tmp_path, JOB)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_source_that_changed_in_between_is_refused(raw, prepared, tmp_path):
+    source = shutil.copytree(raw, tmp_path / "raw")
+    out = shutil.copytree(prepared, tmp_path / "out")
+    assert prepare_waveforms(source, out, JOB) == load_dataset(prepared)
+    next((source / "AE").iterdir()).unlink()
+    with pytest.raises(ValueError, match="received a finished other one"):
+        prepare_waveforms(source, out, JOB)
+    assert contents(out) == contents(prepared)
+
+
+def test_normalisation_by_data_set(raw, tmp_path):
+    job = WaveformJob.model_validate(JOB.model_dump() | {"standardise": "dataset"})
+    info = prepare_waveforms(raw, tmp_path / "out", job)
+    train = np.stack([r["spectrogram"] for r in iterate(tmp_path / "out", info, "train")]).astype(float)
+    np.testing.assert_allclose(info.normalisation["mean"], train.mean(axis=(0, 2)), rtol=1e-9)
+    np.testing.assert_allclose(info.normalisation["std"], train.std(axis=(0, 2)), rtol=1e-6)
+
+
+def test_units_follow_the_settings(raw, prepared, tmp_path):
+    assert load_dataset(prepared).units["spectrogram"] == "log10 of source units^2/Hz"
+    job = JOB.model_dump() | {"spectrogram": {"nperseg": 32, "noverlap": 0, "scaling": "spectrum", "log": False}}
+    info = prepare_waveforms(raw, tmp_path / "out", WaveformJob.model_validate(job))
+    assert info.units["spectrogram"] == "source units^2"
+    assert info.feature("spectrogram").shape == (65, 8)
+
+
+def test_the_first_batch_is_not_all_of_a_shard(raw, prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "BATCH", 7)
+    prepare_waveforms(raw, tmp_path / "out", JOB)
+    assert contents(tmp_path / "out") == contents(prepared)
+
+
+def test_dataset_json_says_how_it_was_made(prepared):
+    tree = json.loads((prepared / "dataset.json").read_text())
+    assert WaveformJob.model_validate(tree["job"]) == JOB
+    assert tree["fingerprint"] == load_dataset(prepared).fingerprint and len(tree["fingerprint"]) == 64
+
+
+def test_real_records(shared_data, tmp_path):
+    source = tmp_path / "lab"
+    for name in ("AE", "UP", "noise"):
+        (source / name).mkdir(parents=True)
+        for path in sorted((shared_data / "lab" / name).iterdir())[::4]:
+            shutil.copy(path, source / name)
+    info = prepare_waveforms(source, tmp_path / "out", WaveformJob(split={"seed": 1}))
+    assert info.feature("spectrogram").shape == (65, 101)
+    assert info.rejected == () and not info.simulated
+    assert verify(tmp_path / "out") == []
