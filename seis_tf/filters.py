@@ -146,13 +146,14 @@ def read_stationxml(pattern: str) -> Inventory:
 def _without_response(samples: np.ndarray, trace: Trace, settings: RecordSettings) -> np.ndarray:
     """Ground motion by ObsPy's `remove_response` (water level 60 dB; it tapers 5 % at each end)."""
     import obspy
+    from obspy.core.util.obspy_types import ObsPyException
 
     header = {"sampling_rate": trace.sampling_rate_hz, "starttime": obspy.UTCDateTime(ns=trace.start_ns)}
     header.update(zip(("network", "station", "location", "channel"), trace.seed_id.split("."), strict=False))
     item = obspy.Trace(samples.copy(), header)
     try:
         item.remove_response(read_stationxml(settings.stationxml), output=settings.response_output)
-    except (ValueError, obspy.core.util.ObsPyException) as err:
+    except (ValueError, ObsPyException) as err:
         line = str(err).split("\n")[0]
         raise BadRecord(f"expected a response for {trace.seed_id} at {header['starttime']}, received: {line}") from err
     return item.data

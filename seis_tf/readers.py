@@ -130,7 +130,7 @@ def _several_records(content: bytes) -> list[Trace]:
         elif err.status_code == clibmseed.MS_ENDOFFILE:
             what = f"a cut-off one ({str(err).rpartition(', ')[2]})"
         else:
-            what = str(err).replace("\n", " ")
+            what = str(err).split(" :: ")[0]
         raise BadRecord(f"expected whole miniSEED records, received {what} at byte {position}") from err
     if not pieces:
         raise BadRecord("expected samples, received a file without any")
@@ -155,8 +155,12 @@ def _piece(record: MS3Record, copy: bool = False) -> Trace | None:
     rate = record.samprate
     if not 0 < rate < np.inf:
         raise BadRecord(f"expected a sampling rate above 0 Hz, received {rate}")
+    try:
+        seed_id = _seed_id(record.sourceid)
+    except UnicodeDecodeError as err:
+        raise BadRecord(f"expected a source id in UTF-8, received {err.object!r}") from err
     samples = record.np_datasamples
-    return Trace(samples.copy() if copy else samples, rate, _seed_id(record.sourceid), record.starttime)
+    return Trace(samples.copy() if copy else samples, rate, seed_id, record.starttime)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -172,6 +176,12 @@ def _read_with_obspy(path: Path, content: bytes) -> list[Trace]:
     # ObsPy takes a pickled Stream for a waveform file and runs whatever code the pickle holds.
     if b"obspy.core.stream" in content[:200]:
         raise BadRecord("expected a waveform file, received a pickled Stream, which may run any code when read")
+    # ObsPy copies the data lines of a GSE file into 83 bytes, however long they are, and the process dies.
+    if any(word in content[:1000] for word in (b"WID1", b"WID2", b"XW01")):
+        lines = [line for line in content.split(b"\n") if not line.startswith((b"WID", b"XW01"))]
+        longest = max(map(len, lines), default=0)
+        if longest > 81:
+            raise BadRecord(f"expected lines of up to 81 characters in a GSE file, received one of {longest}")
     import obspy
 
     try:
