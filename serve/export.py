@@ -23,6 +23,7 @@ from seis_tf.config import write_json
 from seis_tf.runs import Run
 from seis_tf.serve import check_dart, check_waveforms, labels
 from seis_tf.serve.calibration import read_calibration
+from seis_tf.serve.card import model_card
 from seis_tf.serve.check import CheckFailed, Report, check, load_test_records
 from seis_tf.serve.dart_graph import Forecaster
 from seis_tf.serve.signature import Graph, Signature
@@ -81,7 +82,9 @@ def export(
         write_json(extra / "check.json", report.describe())
         for file, content in graph.files().items():
             (extra / file).write_bytes(content)
-        write_json(extra / "metadata.json", metadata(run, graph, name, version))
+        described = metadata(run, graph, name, version)
+        write_json(extra / "metadata.json", described)
+        (extra / "MODEL_CARD.md").write_text(model_card(described, report.describe()), encoding="utf-8")
         final = _publish(aside, base / str(version))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -158,7 +161,8 @@ def metrics_of(run: Run) -> dict[str, Any]:
     """Scores of the run: `metrics.json` where it was evaluated, else the last epoch's, averaged over the members."""
     path = run.folder / "metrics.json"
     if path.is_file():
-        return json.loads(path.read_text())
+        # Not the data set's path: it is nobody's business but the trainer's.
+        return {key: value for key, value in json.loads(path.read_text()).items() if key != "dataset"}
     last = [rows[-1] for rows in run.history]
     return {"last_epoch": {key: sum(row[key] for row in last) / len(last) for key in last[0]}}
 

@@ -1,0 +1,181 @@
+"""Buoy records -> slip, magnitude and the wave to come, of an exported DART model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seis_tf.config import DartRecordSettings
+from seis_tf.dart import DartEvent, check_window, event_from_records, outside_region
+from seis_tf.dart_arrays import read_json
+from seis_tf.dart_readers import parse_origin, read_record
+from seis_tf.names import check_names
+from seis_tf.serve.dart_graph import GREENS_FILE
+from seis_tf.unit_sources import GreensFunctions, load_greens
+
+if TYPE_CHECKING:
+    from seis_tf.serve.predict import Answer, Exported
+
+EVENT_FILE = "event.json"
+
+
+@dataclass(frozen=True)
+class Event:
+    """What is known of an earthquake beside its records.
+
+    Attributes:
+        origin_time: ISO 8601, or None.
+        epicentre: degrees east and north, or None.
+        latency_min: minutes before the window's end that have not been delivered yet.
+    """
+
+    origin_time: str | None = None
+    epicentre: tuple[float, float] | None = None
+    latency_min: float = 0.0
+
+
+def predict_files(
+    exported: Exported, files: list[Path], buoy_names: Sequence[str] | None, about: Event
+) -> list[Answer]:
+    """Answers for buoy files; records with dates are detided as the training's settings say.
+
+    Files that lie beside an `event.json` (`origin_time`, and `epicentre_lonlat`) are that event's; all others are one
+    event's. What `about` says goes before what the file says. With `buoy_names` only these buoys' records are taken.
+
+    Raises:
+        ValueError: an unreadable file, an unknown buoy, a window without samples, no origin time where one is needed.
+    """
+    greens = _greens(exported)
+    answers = []
+    for name, paths, known in _events(files, about):
+        origin = parse_origin(known.origin_time) if known.origin_time else None
+        records = [record for path in paths for record in read_record(path)]
+        if buoy_names is not None:
+            records = [record for record in records if record.buoy in buoy_names]
+        event = event_from_records(name, records, _settings(exported, known.latency_min), greens, origin)
+        answers += _answers(exported, [event], greens, known)
+    return answers
+
+
+def predict_arrays(
+    exported: Exported, levels: np.ndarray, buoy_names: Sequence[str] | None, about: Event
+) -> list[Answer]:
+    """Answers for windows [minute, buoy] or [event, minute, buoy] of detided water column with NaN.
+
+    Raises:
+        ValueError: buoys in another order or not named, another window, a window without samples, levels that can't be
+            water column.
+    """
+    settings, greens = _settings(exported, about.latency_min), _greens(exported)
+    check_names(f"{exported.folder}: buoys", settings.buoys, buoy_names)
+    shape = (settings.window_min // settings.step_min, len(settings.buoys))
+    if levels.ndim not in (2, 3) or levels.shape[-2:] != shape:
+        raise ValueError(
+            f"records: expected [.., {shape[0]} steps of {settings.step_min} min, {shape[1]} buoys], "
+            f"received shape {levels.shape}"
+        )
+    windows = levels.reshape(-1, *shape).astype(np.float32)
+    undelivered = np.arange(1, shape[0] + 1) * settings.step_min > settings.window_min - about.latency_min
+    events = []
+    for number, window in enumerate(windows):
+        mask = ~np.isnan(window) & ~undelivered[:, None]
+        event = DartEvent(f"event {number}", settings.buoys, np.where(mask, window, 0), mask)
+        check_window(event, settings.max_level_m)
+        events.append(event)
+    return _answers(exported, events, greens, about)
+
+
+def predict_event(
+    exported: Exported, event: DartEvent, greens: GreensFunctions, about: Event, answer: dict[str, np.ndarray]
+) -> Answer:
+    """One event's answer in words and numbers.
+
+    Returns:
+        `record`, `valid`, `mw`, `weights_m` by source, `peak_m` and `peak_minute` by gauge, `forecast_m` by gauge (a
+        list, a value a minute from minute 0 on), `samples` by buoy (there / in the window), `outside` (whether the
+        source is outside the trained region), `region` (why), `causal`; of an ensemble also `mw_spread`,
+        `weights_m_spread`, and `mw_50`, `peak_m_80` and so on as (lower, upper).
+    """
+    metadata = exported.metadata
+    sources, gauges = metadata["source_names"], metadata["forecast_gauges"]
+    near = greens.select(None, event.buoy_names)
+    region = outside_region(
+        near,
+        epicentre_lonlat=about.epicentre and (about.epicentre[0] % 360, about.epicentre[1]),
+        window_m=event.window_m,
+        mask=event.mask,
+    )
+    wave = answer["forecast_m"]
+    peak_minute = wave.argmax(axis=0)
+    found: Answer = {
+        "record": event.event_id,
+        "valid": bool(answer["valid"]),
+        "mw": float(answer["mw"]),
+        "outside": region.outside,
+        "region": region.reason,
+        "causal": event.causal,
+        "samples": {
+            name: f"{int(there.sum())}/{len(there)}" for name, there in zip(event.buoy_names, event.mask.T, strict=True)
+        },
+        "peak_m": _by(gauges, wave.max(axis=0)),
+        "peak_minute": _by(gauges, peak_minute),
+        "weights_m": _by(sources, answer["weights_m"]),
+        "forecast_m": dict(zip(gauges, wave.T.tolist(), strict=True)),
+    }
+    for k, level in enumerate(metadata["interval_levels"]):
+        percent = round(100 * level)
+        ends = [answer[f"forecast_m_{end}"][..., k].max(axis=0) for end in ("lower", "upper")]
+        found[f"mw_{percent}"] = [float(answer[f"mw_{end}"][k]) for end in ("lower", "upper")]
+        found[f"peak_m_{percent}"] = dict(zip(gauges, np.stack(ends, axis=1).tolist(), strict=True))
+    if metadata["interval_levels"]:
+        found["mw_spread"] = float(answer["mw_spread"])
+        found["weights_m_spread"] = _by(sources, answer["weights_m_spread"])
+    return found
+
+
+def _events(files: list[Path], about: Event) -> Iterator[tuple[str, list[Path], Event]]:
+    """Name, files and what is known of each event."""
+    folders = {file.parent: {} for file in files}
+    for folder in folders:
+        if (folder / EVENT_FILE).is_file():
+            folders[folder] = read_json(folder / EVENT_FILE)
+    for folder, found in folders.items():
+        paths = [file for file in files if file.parent == folder and file.name != EVENT_FILE]
+        if found and paths:
+            origin, epicentre = found.get("origin_time"), found.get("epicentre_lonlat")
+            yield (
+                folder.name,
+                paths,
+                Event(about.origin_time or origin, about.epicentre or epicentre, about.latency_min),
+            )
+    rest = [file for file in files if not folders[file.parent]]
+    if rest:
+        yield rest[0].stem if len(rest) == 1 else rest[0].parent.name, rest, about
+
+
+def _answers(exported: Exported, events: list[DartEvent], greens: GreensFunctions, about: Event) -> list[Answer]:
+    level = np.stack([event.window_m for event in events])
+    mask = np.stack([event.mask for event in events]).astype(np.float32)
+    answer = exported.ask("masked", water_level_m=level, mask=mask)
+    return [
+        predict_event(exported, event, greens, about, {name: values[row] for name, values in answer.items()})
+        for row, event in enumerate(events)
+    ]
+
+
+def _settings(exported: Exported, latency_min: float) -> DartRecordSettings:
+    stored: dict[str, Any] = exported.metadata["preprocessing"]["record"]
+    limits = {"latency_min": max(latency_min, stored["latency_min"]), "max_level_m": exported.metadata["max_level_m"]}
+    return DartRecordSettings.model_validate(stored | limits)
+
+
+def _greens(exported: Exported) -> GreensFunctions:
+    return load_greens(exported.folder / "assets.extra" / GREENS_FILE)
+
+
+def _by(names: Sequence[str], values: np.ndarray) -> dict[str, float | int]:
+    return dict(zip(names, values.tolist(), strict=True))
