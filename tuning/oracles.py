@@ -1,0 +1,84 @@
+"""KerasTuner's oracles, with the cures that a search needs which may be killed, resumed and distributed.
+
+KerasTuner saves its state before it takes a finished trial off the list of running ones, so a kill between the two makes it
+run a scored trial again; it raises after three failures in a row; it prints to the screen. `prepared` mends all three.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_tuner as kt
+
+from seis_tf.tuning.trials import direction
+
+TUNERS = ("random", "bayesian", "hyperband")
+ENDED = ("COMPLETED", "FAILED")
+
+
+def make(
+    tuner: str, hyperparameters: kt.HyperParameters, objective: str, trials: int, epochs: int, seed: int
+) -> kt.Oracle:
+    """An oracle that has not started.
+
+    Args:
+        tuner: "random", "bayesian" or "hyperband".
+        hyperparameters: the space.
+        objective: score to be improved.
+        trials: how many; hyperband stops at that number too, even inside a bracket.
+        epochs: of a trial; hyperband's longest.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: no such tuner.
+    """
+    common: dict[str, Any] = {
+        "objective": kt.Objective(objective, direction(objective)),
+        "hyperparameters": hyperparameters,
+        "seed": seed + 1,  # KerasTuner takes a seed of 0 for none
+        "max_consecutive_failed_trials": 10**9,
+        "allow_new_entries": False,
+        "tune_new_entries": False,
+    }
+    if tuner == "random":
+        oracle = kt.oracles.RandomSearchOracle(max_trials=trials, **common)
+    elif tuner == "bayesian":
+        oracle = kt.oracles.BayesianOptimizationOracle(max_trials=trials, **common)
+    elif tuner == "hyperband":
+        oracle = kt.oracles.HyperbandOracle(max_epochs=epochs, **common)
+        oracle.max_trials = trials
+    else:
+        raise ValueError(f"tuner: expected one of {list(TUNERS)}, received {tuner!r}")
+    oracle.verbose = 0
+    return oracle
+
+
+def reload(oracle: kt.Oracle) -> None:
+    """Takes up the stored state; trials that were running are to be run again, those that had ended are not."""
+    oracle.reload()
+    oracle.verbose = 0
+    again = [trial_id for trial_id in oracle._retry_queue if oracle.trials[trial_id].status not in ENDED]
+    oracle._retry_queue = list(dict.fromkeys(again))
+    queued = set(oracle._retry_queue)
+    # A trial whose file says that it runs and that no list holds was stopped while the state was being saved.
+    for trial_id, trial in oracle.trials.items():
+        if trial.status not in ENDED and trial_id not in queued:
+            oracle._retry_queue.append(trial_id)
+        if trial.status in ENDED and trial_id not in oracle.end_order:
+            oracle.end_order.append(trial_id)
+
+
+def give_back(oracle: kt.Oracle, tuner_id: str) -> str | None:
+    """Takes the running trial of a worker that is gone, for another to run; returns its id."""
+    trial = oracle.ongoing_trials.pop(tuner_id, None)
+    oracle.tuner_ids.discard(tuner_id)
+    if trial is None:
+        return None
+    oracle._retry_queue.append(trial.trial_id)
+    oracle.save()
+    return trial.trial_id
+
+
+def ended(oracle: kt.Oracle) -> list[kt.engine.trial.Trial]:
+    """Scored and failed trials in the order in which they were asked for."""
+    return [oracle.trials[i] for i in sorted(oracle.trials) if oracle.trials[i].status in ENDED]

@@ -1,0 +1,212 @@
+"""Trials of a search -> scores: trials of one architecture are trained as one stack, with the loop that `train` uses.
+
+A trial is one job; its members are the folds and seeds that it is scored by. Only the train and valid splits are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from seis_tf import jobs, tables
+from seis_tf.config import TrainJob
+from seis_tf.progress import Progress
+from seis_tf.stack import architecture, is_stackable
+from seis_tf.training import Data, Member, fit
+
+# Settings that are values of the compiled step, not a part of it: trials that differ in these only share a stack.
+VALUES = {"learning_rate", "l2", "seed"}
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """One trial to be run.
+
+    Attributes:
+        trial_id: the oracle's.
+        job: what is trained; its `epochs` are those at which the trial ends.
+        goes_on_from: a trial whose checkpoint this one starts from (Hyperband's promotion).
+    """
+
+    trial_id: str
+    job: TrainJob
+    goes_on_from: str | None = None
+
+
+@dataclass
+class Outcome:
+    """How a trial ended: scores by name (mean over folds and seeds) with their spread, or why it failed."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    spreads: dict[str, float] = field(default_factory=dict)
+    epochs: int = 0
+    failure: str | None = None
+
+
+class Trainer:
+    """Runs trials on one data set, which is read once.
+
+    Args:
+        dataset: the data set's folder; its test split is never opened.
+        example: any job of the search: model kind, augmentation and class weights are the same in all trials.
+        n_folds: grouped folds of train and valid together; 0 scores on the valid split.
+        executions: seeds a trial is trained with.
+        objective: the score that decides which epoch counts.
+        folder: where the trials' checkpoints lie.
+    """
+
+    def __init__(self, dataset: Path, example: TrainJob, n_folds: int, executions: int, objective: str, folder: Path):
+        self.table = jobs.load_table(example, dataset, ("train", "valid"))
+        self.example, self.executions, self.objective, self.folder = example, executions, objective, folder
+        self.cuts = _cuts(self.table, n_folds)
+        self._data: dict[str, Data] = {}
+
+    def run(
+        self,
+        trials: Sequence[TrialJob],
+        on_epoch: Callable[[Sequence[TrialJob], Progress], None] = lambda trials, p: None,
+    ) -> dict[str, Outcome]:
+        """Trains the trials, those of one architecture together.
+
+        Args:
+            trials: any.
+            on_epoch: told the trials of a stack and its stand after each epoch.
+
+        Returns:
+            Trial id to outcome; a trial that can't be trained has its reason and does not stop the others.
+        """
+        groups: dict[str, list[TrialJob]] = {}
+        outcomes: dict[str, Outcome] = {}
+        for trial in trials:
+            try:
+                groups.setdefault(self._key(trial), []).append(trial)
+            except ValueError as err:
+                outcomes[trial.trial_id] = Outcome(failure=str(err))
+        for group in groups.values():
+            outcomes |= self._run_group(group, on_epoch)
+        return outcomes
+
+    def _run_group(self, group: list[TrialJob], on_epoch) -> dict[str, Outcome]:
+        try:
+            return self._fit(group, on_epoch)
+        except (ValueError, MemoryError, tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError) as err:
+            if len(group) == 1:
+                return {group[0].trial_id: Outcome(failure=" ".join(str(err).split())[:500])}
+        # Together they are too large, or one of them is at fault: each alone tells which.
+        return {key: outcome for trial in group for key, outcome in self._run_group([trial], on_epoch).items()}
+
+    def _fit(self, group: list[TrialJob], on_epoch) -> dict[str, Outcome]:
+        job, info = group[0].job, self.table.info
+        members, models = [], []
+        for trial in group:
+            for member in self._members(trial.job):
+                members.append(member)
+                models.append(jobs.build(trial.job.model, info, seed=member.seed, l2=member.l2))
+        size = len(members) // len(group)
+        settings = job.training.model_copy(update={"monitor": self.objective, "early_stopping": None, "members": 1})
+        train = self.cuts[0][0]
+        done = fit(
+            models,
+            self._data_of(job),
+            members,
+            settings,
+            jobs.loss_of(job, self.table, train),
+            metrics=jobs.metrics_of(job.model),
+            progress=self._stand(group),
+            on_epoch=lambda progress: on_epoch(group, progress),
+        )
+        outcomes = {}
+        for i, trial in enumerate(group):
+            part = done.progress.part(range(i * size, (i + 1) * size))
+            outcomes[trial.trial_id] = self._outcome(part)
+            self._save(trial, part)
+        return outcomes
+
+    def _members(self, job: TrainJob) -> list[Member]:
+        settings, rate = job.training, getattr(job.model, "dropout", None)
+        seeds = [settings.seed + i for i in range(self.executions)]
+        return [
+            Member(train, valid, seed, settings.learning_rate, settings.l2, rate)
+            for train, valid in self.cuts
+            for seed in seeds
+        ]
+
+    def _data_of(self, job: TrainJob) -> Data:
+        """The inputs, made once; statistics over the data set are those of all records that a search may see."""
+        key = json.dumps([getattr(job.model, "use_mask", False), job.training.buoy_dropout])
+        if key not in self._data:
+            rows = self.cuts[0][0] if len(self.cuts) == 1 else np.arange(len(self.table))
+            self._data[key] = jobs.data_of(job, self.table, rows)
+        return self._data[key]
+
+    def _outcome(self, part: Progress) -> Outcome:
+        rows = [min(h, key=lambda row: self._badness(row)) for h in part.history]
+        last = [h[-1]["loss"] for h in part.history]
+        if not np.isfinite(last).all():
+            first = next(row["epoch"] for h in part.history for row in h if not np.isfinite(row["loss"]))
+            return Outcome(
+                epochs=part.epoch, failure=f"expected a finite loss, received {last[0]} from epoch {first:.0f}"
+            )
+        names = [name for name in rows[0] if name.startswith("val_")]
+        return Outcome(
+            {name: float(np.mean([row[name] for row in rows])) for name in names},
+            {name: float(np.std([row[name] for row in rows])) for name in names},
+            part.epoch,
+        )
+
+    def _badness(self, row: dict[str, float]) -> float:
+        value = row[self.objective] if direction(self.objective) == "min" else -row[self.objective]
+        return value if np.isfinite(value) else np.inf
+
+    def _key(self, trial: TrialJob) -> str:
+        """Equal for trials that can be one stack."""
+        model = jobs.build(trial.job.model, self.table.info)
+        settings = trial.job.training.model_dump(mode="json", exclude=VALUES)
+        start = self._stand_of(trial)
+        alone = trial.trial_id if not is_stackable(model) else ""
+        return json.dumps([architecture(model), settings, start.epoch if start else 0, alone])
+
+    def _stand(self, group: list[TrialJob]) -> Progress | None:
+        parts = [self._stand_of(trial) for trial in group]
+        return Progress.joined([p for p in parts if p is not None]) if all(p is not None for p in parts) else None
+
+    def _stand_of(self, trial: TrialJob) -> Progress | None:
+        """Where the trial was when it was stopped, or where the trial that it goes on from ended."""
+        for trial_id in (trial.trial_id, trial.goes_on_from):
+            if trial_id is not None and (path := checkpoint_path(self.folder, trial_id)).is_file():
+                return Progress.load(path)
+        return None
+
+    def _save(self, trial: TrialJob, part: Progress) -> None:
+        path = checkpoint_path(self.folder, trial.trial_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.save(path)
+
+    def save_stand(self, group: Sequence[TrialJob], progress: Progress) -> None:
+        """Checkpoints of running trials, so that a kill loses at most the epochs since."""
+        size = progress.members // len(group)
+        for i, trial in enumerate(group):
+            self._save(trial, progress.part(range(i * size, (i + 1) * size)))
+
+
+def checkpoint_path(folder: Path, trial_id: str) -> Path:
+    """Where a trial's stand lies."""
+    return folder / "stands" / f"{trial_id}.npz"
+
+
+def direction(objective: str) -> str:
+    """Whether a score is to be small or large."""
+    return "min" if "loss" in objective or "mse" in objective else "max"
+
+
+def _cuts(table: tables.Table, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    if not n_folds:
+        return [(table.rows["train"], table.rows["valid"])]
+    from seis_tf import folds
+
+    return folds.grouped(table, n_folds, seed=0)
