@@ -10,18 +10,19 @@ _SHORT_NAME = re.compile(r"([a-z]{2})(\d+)([a-z])")
 
 
 def canonical_name(name: str) -> str:
-    """Name of a unit source in NOAA's long notation: `ac57a` and `acsza57` both give `acsza57`.
+    """Name of a unit source in NOAA's long notation: `ac57a` and `acsza57` both give `acsza57`, `ac07a` gives `acsza7`.
 
     Raises:
         ValueError: the name is in neither notation.
     """
     text = name.strip().lower()
-    if _LONG_NAME.fullmatch(text):
-        return text
-    if short := _SHORT_NAME.fullmatch(text):
+    if long := _LONG_NAME.fullmatch(text):
+        zone, row, number = long.groups()
+    elif short := _SHORT_NAME.fullmatch(text):
         zone, number, row = short.groups()
-        return f"{zone}sz{row}{number}"
-    raise ValueError(f"unit source: expected a name like 'acsza57' or 'ac57a', received {name!r}")
+    else:
+        raise ValueError(f"unit source: expected a name like 'acsza57' or 'ac57a', received {name!r}")
+    return f"{zone}sz{row}{int(number)}"
 
 
 def name_parts(name: str) -> tuple[str, str, str]:
@@ -34,9 +35,9 @@ def name_parts(name: str) -> tuple[str, str, str]:
 
 
 def short_name(name: str) -> str:
-    """Name of a unit source in the short notation: `acsza57` and `ac57a` both give `ac57a`."""
+    """Name of a unit source in the short notation: `acsza57` and `ac57a` both give `ac57a`, `acsza7` gives `ac07a`."""
     zone, row, number = name_parts(name)
-    return f"{zone}{number}{row}"
+    return f"{zone}{int(number):02d}{row}"
 
 
 def check_names(what: str, expected: Sequence[str], received: Sequence[str] | None) -> None:

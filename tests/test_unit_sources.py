@@ -29,7 +29,12 @@ def greens() -> GreensFunctions:
 
 @pytest.mark.parametrize(
     ("name", "long", "short"),
-    [("ac57a", "acsza57", "ac57a"), ("acszz62", "acszz62", "ac62z"), (" AC07B ", "acszb07", "ac07b")],
+    [
+        ("ac57a", "acsza57", "ac57a"),
+        ("acszz62", "acszz62", "ac62z"),
+        (" AC07B ", "acszb7", "ac07b"),
+        ("acszb7", "acszb7", "ac07b"),
+    ],
 )
 def test_both_notations_of_a_source_give_one_name(name, long, short):
     assert canonical_name(name) == long
@@ -163,7 +168,7 @@ def test_a_users_npz_loses_its_static_displacement(tmp_path):
     path = tmp_path / "mine.npz"
     np.savez(path, source_names=["ki01a", "kiszb01"], gauge_names=["21413"], time_min=np.arange(5), eta_m=eta)
     mine = load_greens(path)
-    assert mine.source_names == ("kisza01", "kiszb01")
+    assert mine.source_names == ("kisza1", "kiszb1")
     assert np.allclose(mine.eta_m, eta - eta[:, :, :1], atol=1e-7)
     # Not in the packaged table: no place, but the definition's size.
     assert np.isnan(mine.source_table[:, :6]).all() and np.all(mine.area_m2 == 5e9)
@@ -178,7 +183,7 @@ def test_a_users_npz_loses_its_static_displacement(tmp_path):
         ),
         ({"gauge_names": ["21413", "21418"]}, r"expected eta_m \(2, 2, 5\).*received \(2, 1, 5\)"),
         ({"source_names": ["ki01a", "kisza01"]}, "sources: expected each name once"),
-        ({"eta_m": np.full((2, 1, 5), np.nan)}, "expected finite values, received a gap for kisza01 at 21413"),
+        ({"eta_m": np.full((2, 1, 5), np.nan)}, "expected finite values, received a gap for kisza1 at 21413"),
         ({"eta_m": None}, r"missing \['eta_m'\]"),
     ],
 )
