@@ -45,7 +45,9 @@ class Optimizer:
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Variables and state after one update."""
         if self.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+            # Not tf.clip_by_global_norm: its norm has no form that can be mapped over a stack.
+            norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(g)) for g in gradients]))
+            gradients = [g * tf.minimum(1.0, self.clip_norm / tf.maximum(norm, 1e-30)) for g in gradients]
         if self.weight_decay:
             keep = 1 - learning_rate * self.weight_decay
             variables = [v * keep if len(v.shape) > 1 else v for v in variables]
