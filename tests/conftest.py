@@ -172,3 +172,52 @@ def tiny_dart(tmp_path_factory) -> Path:
     tasks = writer.plan("dart", out, by_split, TinyEncoder(features), 300, 0.01)
     writer.write_dataset(out, tasks, header, [], 0.0, processes=1, progress=lambda done, total: None)
     return out
+
+
+@pytest.fixture(scope="session")
+def toy_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a small SavedModel `toy` in two versions: several signatures, types, and ways to fail.
+
+    Version 1 answers x / 2 + 2 to its default signature, version 2 x / 2 + 3. Don't write into it: copy what you need.
+    """
+    import tensorflow as tf
+
+    def save(folder: Path, offset: float) -> None:
+        module = tf.Module()
+        module.offset = tf.Variable(offset)
+        scalar, text = tf.TensorSpec([], tf.float32, "value"), tf.TensorSpec([None], tf.string, "text")
+        row = tf.TensorSpec([None, 4], tf.float32, "x")
+        pair = tf.TensorSpec([None, 2], tf.float32, "a"), tf.TensorSpec([None], tf.int64, "b")
+
+        def single(x):
+            return {"y": x / 2 + module.offset}
+
+        def named(a, b):
+            names = tf.gather(tf.constant(["even", "odd"]), b % 2)
+            return {"total": tf.reduce_sum(a, axis=1), "label": names, "raw_bytes": names, "twice": 2 * b}
+
+        def logarithm(x):
+            return {"log": tf.math.log(x), "whole": x}
+
+        def picky(x):
+            with tf.control_dependencies([tf.debugging.assert_less(x, 100.0, "x: expected values below 100")]):
+                return {"y": x + 1}
+
+        def length(text):
+            return {"length": tf.strings.length(text)}
+
+        def alone(value):
+            return {"double": 2 * value}
+
+        signatures = {"serving_default": (single, row), "named": (named, *pair), "logarithm": (logarithm, row)}
+        signatures |= {"picky": (picky, row), "length": (length, text), "alone": (alone, scalar)}
+        traced = {
+            name: tf.function(function, input_signature=specs).get_concrete_function()
+            for name, (function, *specs) in signatures.items()
+        }
+        tf.saved_model.save(module, str(folder), signatures=traced)
+
+    folder = tmp_path_factory.mktemp("models")
+    save(folder / "toy" / "1", 2.0)
+    save(folder / "toy" / "2", 3.0)
+    return folder
