@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from seis_tf import dart_data, losses, models, pipeline, tables
-from seis_tf.config import CnnSettings, MlpSettings, ModelSettings, TrainJob
+from seis_tf.config import CnnSettings, MlpSettings, ModelSettings, SlipMlpSettings, TrainJob
 from seis_tf.shards import DatasetInfo
 from seis_tf.stack import Loss
 from seis_tf.training import Data, Member, Metric
@@ -98,7 +98,8 @@ def build(settings: ModelSettings, info: DatasetInfo, *, seed: int = 0, l2: floa
         function = models.mlp if isinstance(settings, MlpSettings) else models.cnn
         return function(info.feature("spectrogram").shape, len(info.class_names), **common)
     window_min, n_buoys = info.feature("water_level_m").shape
-    return models.conv1d(window_min, n_buoys, len(info.source_names), **common)
+    function = models.slip_mlp if isinstance(settings, SlipMlpSettings) else models.conv1d
+    return function(window_min, n_buoys, len(info.source_names), **common)
 
 
 def parameter_formula(settings: ModelSettings, info: DatasetInfo) -> int:
@@ -109,6 +110,8 @@ def parameter_formula(settings: ModelSettings, info: DatasetInfo) -> int:
         sizes = (settings.filters, settings.kernel, settings.pool, settings.stem, settings.dense)
         return models.cnn_parameters(info.feature("spectrogram").shape, len(info.class_names), *sizes)
     window_min, n_buoys = info.feature("water_level_m").shape
+    if isinstance(settings, SlipMlpSettings):
+        return models.slip_mlp_parameters(window_min, n_buoys, len(info.source_names), settings.hidden)
     channels = n_buoys * (2 if settings.use_mask else 1)
     widths = models.conv1d_widths(window_min, settings.widths)
     return models.conv1d_parameters(channels, len(info.source_names), widths, settings.dense)

@@ -12,7 +12,14 @@ from typing import Literal
 import keras
 from keras import layers
 
-from seis_tf.layers import ReshapeMaxPool1D, StackableDropout, UnfoldConv1D
+from seis_tf.layers import (
+    Logarithm,
+    RecordScale,
+    ReshapeMaxPool1D,
+    ScaledSoftplus,
+    StackableDropout,
+    UnfoldConv1D,
+)
 
 CONV1D_WIDTHS = {
     3: (20, 40, 80),
@@ -244,6 +251,61 @@ def conv1d_parameters(n_channels: int, n_sources: int, widths: tuple[int, ...], 
         total += (3 * n_channels + 1) * width
         n_channels = width
     return total + (n_channels + 1) * dense + (dense + 1) * n_sources
+
+
+def slip_mlp(
+    window_min: int,
+    n_buoys: int,
+    n_sources: int,
+    hidden: tuple[int, ...] = (256, 256),
+    *,
+    activation: str = "gelu",
+    dropout: float = 0.1,
+    floor_m: float = 0.01,
+    gain: float = 20.0,
+    use_mask: bool = True,
+    l2: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:
+    """A fully connected network from buoy records to slip, which sees each record's shape and its level apart.
+
+    Args:
+        window_min: samples of the window.
+        n_buoys: records.
+        n_sources: outputs.
+        hidden: units of each hidden layer.
+        activation: of the hidden layers.
+        dropout: rate after each hidden layer.
+        floor_m: see `RecordScale`.
+        gain: see `ScaledSoftplus`.
+        use_mask: always; here so that all networks of the job are called alike.
+        l2: Keras's L2 factor on all kernels.
+        seed: of the initial weights and of the dropout.
+
+    Returns:
+        `water_level_m` and `mask` [batch, minute, buoy] -> `weights_m` [batch, source].
+
+    Raises:
+        ValueError: `use_mask` is False.
+    """
+    if not use_mask:
+        raise ValueError("slip_mlp: expected use_mask, received False")
+    level = keras.Input((window_min, n_buoys), name="water_level_m")
+    mask = keras.Input((window_min, n_buoys), name="mask")
+    scaled, scale = RecordScale(floor_m, name="scale")(level, mask)
+    parts = [layers.Flatten(name="shape")(scaled), layers.Flatten(name="present")(mask), Logarithm(name="level")(scale)]
+    x = layers.Concatenate(name="features")(parts)
+    for i, units in enumerate(hidden):
+        x = _dense(units, f"hidden_{i + 1}", l2, seed + i, activation)(x)
+        x = _dropout(x, dropout, seed + i, f"dropout_{i + 1}")
+    x = _dense(n_sources, "slip", l2, seed + len(hidden), "linear")(x)
+    return keras.Model([level, mask], ScaledSoftplus(gain, name="weights_m")(x, scale), name="slip_mlp")
+
+
+def slip_mlp_parameters(window_min: int, n_buoys: int, n_sources: int, hidden: tuple[int, ...]) -> int:
+    """Weights and biases of `slip_mlp`: its inputs are the samples, their mask and the level."""
+    sizes = [2 * window_min * n_buoys + 1, *hidden, n_sources]
+    return sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
 
 
 def _dense(units: int, name: str, l2: float, seed: int, activation: str) -> layers.Dense:

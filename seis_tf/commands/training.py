@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="mlp, cnn or conv1d.")],
+    model: Annotated[str, typer.Argument(help="mlp or cnn for waveforms; conv1d or slip_mlp for DART records.")],
     dataset: Dataset,
     out: Annotated[Path | None, typer.Option(help="Run folder to make.")] = None,
     config: Annotated[Path | None, typer.Option(help="JSON file of settings; options override it.")] = None,
@@ -118,7 +118,8 @@ def _print_layers(job: TrainJob, dataset: Path) -> None:
     network = jobs.build(job.model, info, l2=job.training.l2)
     rows = []
     for layer in network.layers:
-        shape = " x ".join("batch" if n is None else str(n) for n in layer.output.shape)
+        outputs = layer.output if isinstance(layer.output, (list, tuple)) else [layer.output]
+        shape = ", ".join(" x ".join("batch" if n is None else str(n) for n in output.shape) for output in outputs)
         count = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
         rows.append([layer.name, type(layer).__name__, shape, count])
     console.print_table(f"{job.model.kind}: {network.name}", ["layer", "type", "output", "parameters"], rows)
