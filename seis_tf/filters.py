@@ -35,7 +35,7 @@ def not_finite(samples: np.ndarray) -> BadRecord:
 
 
 def process(traces: list[Trace], settings: RecordSettings) -> list[np.ndarray | BadRecord]:
-    """Detrends, removes the response, filters and resamples whole traces, those of one size and rate together.
+    """Removes the response, filters and resamples whole traces, those of one size and rate together.
 
     Returns:
         per trace float64 [sample], or why it can't be processed.
@@ -63,10 +63,10 @@ def _process_block(
     block: np.ndarray, rate: float, traces: list[Trace], settings: RecordSettings
 ) -> np.ndarray | list[np.ndarray | BadRecord]:
     """As `process`, for [trace, sample] of one rate."""
-    if settings.bandpass_hz or settings.stationxml:
-        remove_trend(block, settings.detrend)
     reasons: dict[int, BadRecord] = {}
     if settings.stationxml:
+        # The band-pass below needs no detrending: it goes on at the ends along straight lines, and removes them.
+        remove_trend(block, settings.detrend)
         for position, trace in enumerate(traces):
             try:
                 block[position] = _without_response(block[position], trace, settings)

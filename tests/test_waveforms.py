@@ -224,13 +224,23 @@ def test_samples_that_are_no_numbers_are_given_with_their_place(tmp_path, value,
     )
 
 
+def test_samples_outside_the_window_matter_only_to_filters(tmp_path):
+    samples = noise().astype(np.float32)
+    samples[1150] = np.nan
+    record = one(tmp_path / "a", records_of(samples))
+    assert load_batch([record], RecordSettings(), RATE).kept.tolist() == [0]
+    [rejection] = load_batch([record], RecordSettings(bandpass_hz=(1, 20)), RATE).rejected
+    assert rejection.reason == "expected finite samples, received nan at sample 1150"
+
+
 def test_a_trace_that_never_changes_is_refused(tmp_path):
     assert (
         reason(tmp_path, records_of(np.full(1024, 7, np.int32)))
         == "expected a trace that varies, received 1024 samples of 7"
     )
-    ramp = np.arange(2048, dtype=np.int32)
-    text = "expected a trace that varies, received a straight line from 0 to 1023"
+    # 0.1 is no binary fraction: detrending leaves rounding, some 1e-14.
+    ramp = 0.1 * np.arange(2048) + 3
+    text = "expected a trace that varies, received a straight line from 3 to 105.3"
     assert reason(tmp_path, records_of(ramp)) == text
     # Ringing of the filter doesn't bring a dead trace to life.
     step = np.r_[np.zeros(1100, np.int32), noise(900)]
@@ -357,7 +367,7 @@ def test_the_band_pass_is_scipys_on_the_whole_trace(tmp_path):
     result = load_batch(records, settings, RATE)
     sections = signal.butter(3, (2, 15), "bandpass", fs=100, output="sos")
     for row, samples in zip(result.samples, traces, strict=True):
-        filtered = signal.sosfiltfilt(sections, samples - samples.mean())
+        filtered = signal.sosfiltfilt(sections, samples.astype(float))
         first = (samples.size - 1024) // 2
         expected = signal.detrend(filtered[first : first + 1024], type="constant")
         assert np.allclose(row, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
@@ -386,6 +396,10 @@ def test_resampling_keeps_what_the_new_rate_can_hold_and_removes_the_rest(tmp_pa
     expected = 1000 * np.sin(2 * np.pi * 5 * (np.arange(500) + 250) / 50)
     assert np.abs(result.samples[:4] - expected).max() < 5
     assert np.abs(result.samples[4]).max() < 10
+    # An offset is no step at the ends of the record.
+    record = one(tmp_path / "offset", records_of(tone(100.0, 5.0) + 1e6))
+    start = load_batch([record], RecordSettings(length_samples=500, resample_hz=50.0, detrend="none"), 50.0)
+    assert np.abs(start.samples[0] - (1_005_000 + 1000 * np.sin(2 * np.pi * 5 * np.arange(500) / 50))).max() < 100
 
 
 def test_resampling_wants_a_ratio_of_whole_numbers(tmp_path):
@@ -413,6 +427,22 @@ def test_the_onset_is_put_where_it_is_wanted(tmp_path):
     result = load_batch([record], settings, RATE)
     first = onset - 256
     assert np.array_equal(result.samples[0], samples[first : first + 1024].astype(np.float32))
+
+
+def test_the_onset_is_where_the_ratio_reaches_half_its_largest_value():
+    # Growing slowly, so that the two are far apart; the recursion of Withers et al. (1998) step by step.
+    samples = np.random.default_rng(9).normal(size=3000) * np.r_[np.ones(1500), np.linspace(1, 40, 1500)]
+    short = long = 1e-30
+    ratios = np.zeros(3000)
+    for i, power in enumerate((samples - samples.mean()) ** 2):
+        if i > 0:
+            short += (power - short) / 20
+            long += (power - long) / 200
+        if i >= 200:
+            ratios[i] = short / long
+    onset, ratio = find_onset(samples, 20, 200)
+    assert ratio == pytest.approx(ratios.max(), rel=1e-9)
+    assert onset == np.flatnonzero(ratios >= ratios.max() / 2)[0] < ratios.argmax() - 100
 
 
 @pytest.mark.parametrize(("onset", "first"), [(300, 0), (5900, 6000 - 1024)])
@@ -460,6 +490,13 @@ def test_the_response_is_removed(tmp_path, stationxml):
     assert np.abs(result.samples[0] - expected).max() < 5e-6
 
 
+def test_a_drift_of_the_instrument_is_no_ground_motion(tmp_path, stationxml):
+    counts = 2000 * np.sin(2 * np.pi * 2 * np.arange(6000) / RATE)
+    records = [one(tmp_path / f"{i}", records_of(counts + drift * np.arange(6000))) for i, drift in enumerate((0, 100))]
+    result = load_batch(records, RecordSettings(anchor="center", stationxml=stationxml), RATE)
+    assert np.abs(result.samples[0] - result.samples[1]).max() < 1e-6
+
+
 def test_a_record_without_response_is_rejected_and_a_missing_file_refused(tmp_path, stationxml):
     content = records_of(noise(), sid="FDSN:XX_OTHER__H_H_Z")
     assert "expected a response for XX.OTHER..HHZ at 2020-09-13" in reason(tmp_path, content, stationxml=stationxml)
@@ -487,10 +524,11 @@ def test_a_burst_in_one_quarter_has_the_ratio_of_its_power(first):
 
 
 def test_slow_oscillations_count_little_and_silence_is_bounded():
-    rows = np.random.default_rng(1).normal(size=(20, 1024))
-    slow = 50 * np.sin(2 * np.pi * np.arange(1024) / 1024)
-    # Within 32 samples the wave rises by up to 10: a variance of 8 beside the noise's 1 where it is steepest.
-    assert np.median(signal_to_noise_db(rows + slow)) < 10 < 20 < 10 * np.log10((50**2 / 2 + 1) / 1)
+    rows = np.random.default_rng(1).normal(size=(200, 1024))
+    rows[:, 256:512] *= 10
+    # Power 50 beside the noise's 1; but within a frame of 32 samples it changes by 2 at most, a variance of 0.3.
+    slow = 10 * np.sin(2 * np.pi * np.arange(1024) / 1024)
+    assert np.median(signal_to_noise_db(rows + slow)) == pytest.approx(10 * np.log10(100.3 / 1.3), abs=1.5)
     rows[:, :512] = 0
     assert np.all(signal_to_noise_db(rows) == 120)
     assert np.all(np.isfinite(signal_to_noise_db(np.array([[0.0, 1.0], [1.0, -1.0]]))))
