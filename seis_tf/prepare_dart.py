@@ -93,8 +93,8 @@ def prepare_dart(
         "forecast_gauges": gauges,
         "units": {"water_level_m": "m", "weights_m": "m", "truth_m": "m", "mask": "1 where there is a sample"},
         "job": job.model_dump(mode="json"),
-        "simulated": (Path(source) / "settings.json").is_file(),
-        "fingerprint": dart_sources.source_fingerprint(refs),
+        "simulated": (Path(source) / "simulated.json").is_file(),
+        "fingerprint": dart_sources.source_fingerprint(source),
     }
     tasks = plan("dart", Path(out), by_split, encoder, record_bytes, job.shards.shard_mb)
     # One process: the arrays are read once, and encoding a window costs less than sending it.
