@@ -1,0 +1,66 @@
+"""Temperature scaling: a known temperature is found again, and nothing else of the run's calibration is lost."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from seis_tf import calibration, scores
+
+
+def overconfident(temperature: float, count: int = 20000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from known probabilities, and the probabilities of a model that is `temperature` times too sure."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(count, 3)) * 1.5
+    truth = softmax(logits, axis=1)
+    labels = (rng.uniform(size=(count, 1)) > truth.cumsum(axis=1)).sum(axis=1)
+    return labels, softmax(logits * temperature, axis=1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_a_known_temperature_is_found_again(temperature):
+    labels, stated = overconfident(temperature)
+    found = calibration.fit_temperature(labels, stated)
+    # Its standard error is about 1 / sqrt(count x variance of the logits' effect), near 1 % here.
+    assert found == pytest.approx(temperature, rel=0.03)
+    again = calibration.with_temperature(stated, found)
+    assert scores.ece(labels, again) < 0.012
+
+
+def test_scaling_is_that_of_the_logits_and_changes_no_answer():
+    _, stated = overconfident(2.0, count=50)
+    # softmax(log p / T) does not depend on what was added to all logits of a record.
+    expected = softmax(np.log(stated) / 2.0, axis=1)
+    assert calibration.with_temperature(stated, 2.0) == pytest.approx(expected, abs=1e-12)
+    assert (calibration.with_temperature(stated, 7.0).argmax(axis=1) == stated.argmax(axis=1)).all()
+    assert calibration.with_temperature(stated, 1.0) == pytest.approx(stated, abs=1e-12)
+
+
+def test_probabilities_of_zero_stay_finite():
+    stated = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    scaled = calibration.with_temperature(stated, 1.5)
+    assert np.isfinite(scaled).all() and scaled.sum(axis=1) == pytest.approx([1, 1])
+    assert calibration.fit_temperature(np.array([0, 0]), stated) == pytest.approx(20.0, rel=1e-2)
+
+
+def test_no_validation_records_are_refused():
+    with pytest.raises(ValueError, match="temperature: expected validation records, received none"):
+        calibration.fit_temperature(np.zeros(0, int), np.zeros((0, 2)))
+
+
+def test_the_file_keeps_what_others_wrote(tmp_path):
+    assert calibration.read_temperature(tmp_path) is None
+    (tmp_path / "calibration.json").write_text(
+        json.dumps({"interval_multipliers": {"mw": [1, 2, 3]}, "temperature": 9})
+    )
+    calibration.write_calibration(tmp_path, 1.25, 40)
+    tree = json.loads((tmp_path / "calibration.json").read_text())
+    assert tree == {
+        "interval_multipliers": {"mw": [1, 2, 3]},
+        "temperature": 1.25,
+        "fitted_on": "40 validation records",
+    }
+    assert calibration.read_temperature(tmp_path) == 1.25
