@@ -73,8 +73,9 @@ def simulate(
         seed: of all events.
         first: index of the first event.
         subfaults: float32 [source, 4, gauge, minute], functions of 1 m of slip on the 2 x 2 parts of each unit source,
-            in the order (shallow, deep) x (first, second along strike). Slip is then drawn on the parts, and its mean
-            over the four is the truth. The four share the perturbation of their source.
+            in the order (shallow, deep) x (towards the lower number, towards the higher one), as `tools/greens` makes
+            them. Slip is then drawn on the parts, and its mean over the four is the truth. The four share the
+            perturbation of their source.
         progress: called with the number of events done.
 
     Returns:
