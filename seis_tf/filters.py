@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import signal
 
 from seis_tf.config import RecordSettings
 from seis_tf.readers import SAME_RATE, BadRecord, Trace
@@ -76,6 +75,8 @@ def _process_block(
         block = band_passed(block, rate, settings)
     ratio = resampling_ratio(rate, settings)
     if ratio != 1:
+        from scipy import signal
+
         # "line" subtracts the line from first to last sample, so that the filter meets no step at the ends.
         block = signal.resample_poly(block, ratio.numerator, ratio.denominator, axis=1, padtype="line")
     return [reasons.get(position, samples) for position, samples in enumerate(block)]
@@ -101,6 +102,9 @@ def band_passed(block: np.ndarray, rate: float, settings: RecordSettings) -> np.
     low, high = settings.bandpass_hz
     if high >= rate / 2:
         raise BadRecord(f"expected a sampling rate above {2 * high:g} Hz for the band-pass, received {rate:g} Hz")
+    # SciPy's signal package takes longer to import than all the rest, and most data sets need none of it.
+    from scipy import signal
+
     sections = signal.butter(settings.bandpass_order, (low, high), "bandpass", fs=rate, output="sos")
     padding = min(3 * (2 * len(sections) + 1), block.shape[1] - 1)
     return signal.sosfiltfilt(sections, block, axis=1, padlen=padding)
