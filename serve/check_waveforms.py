@@ -6,9 +6,11 @@ import numpy as np
 import tensorflow as tf
 from scipy import signal
 
+from seis_tf import pipeline
 from seis_tf.config import RecordSettings, SpectrogramSettings
 from seis_tf.filters import band_passed
 from seis_tf.runs import Run
+from seis_tf.serve.calibration import read_calibration
 from seis_tf.serve.check import OUTPUT_LIMIT, Report, TestRecords, as_arrays, check_empty
 from seis_tf.serve.waveform_graph import Classifier, raw_input
 from seis_tf.shards import DatasetInfo
@@ -22,7 +24,7 @@ def answers(report: Report, loaded, run: Run, graph: Classifier, records: TestRe
     """The answers of a waveform model against Keras and SciPy; bad records; batches."""
     power = records.columns["spectrogram"]
     ask = {key: as_arrays(function) for key, function in loaded.signatures.items()}
-    expected = keras_probabilities(run, graph, power)
+    expected = keras_probabilities(run, power)
     by_spectrogram = ask["spectrogram"](spectrogram=power)["probabilities"]
     report.compare("spectrogram against Keras", by_spectrogram, expected, OUTPUT_LIMIT)
     by_example = ask["examples"](examples=np.array(records.payloads, object))["probabilities"]
@@ -31,15 +33,16 @@ def answers(report: Report, loaded, run: Run, graph: Classifier, records: TestRe
     report.compare("one record alone against its batch", one, by_spectrogram[:1], OUTPUT_LIMIT)
     check_empty(report, loaded.signatures["spectrogram"], {"spectrogram": tf.constant(power[:0])})
     if raw_input(run.config.info).possible:
-        _check_raw(report, ask, run, graph, records)
+        _check_raw(report, ask, run, records)
     _check_bad_records(report, ask, graph, records)
 
 
-def keras_probabilities(run: Run, graph: Classifier, power: np.ndarray) -> np.ndarray:
+def keras_probabilities(run: Run, power: np.ndarray) -> np.ndarray:
     """The trained model's own answer, member by member, with the temperature: float64 [record, class]."""
-    outputs = run.model(graph.standardise(tf.constant(power)), training=False).numpy().astype(np.float64)
+    standardised = pipeline.standardiser(run.config.info)(tf.constant(power))
+    outputs = run.model(standardised, training=False).numpy().astype(np.float64)
     mean = outputs.mean(axis=1) if run.members > 1 else outputs
-    scaled = np.maximum(mean, np.finfo(np.float32).tiny) ** (1 / graph.temperature)
+    scaled = np.maximum(mean, np.finfo(np.float32).tiny) ** (1 / read_calibration(run.folder).temperature)
     return scaled / scaled.sum(axis=1, keepdims=True)
 
 
@@ -80,7 +83,7 @@ def compare_powers(report: Report, name: str, received: np.ndarray, expected: np
     report.compare(f"{name}, log10", decades, zero, LOG10_LIMIT)
 
 
-def _check_raw(report: Report, ask, run: Run, graph: Classifier, records: TestRecords) -> None:
+def _check_raw(report: Report, ask, run: Run, records: TestRecords) -> None:
     info, waveforms = run.config.info, records.columns["waveform"]
     log = info.job["spectrogram"]["log"]
     floor = info.job["spectrogram"]["log_floor"] if log else None
@@ -95,7 +98,7 @@ def _check_raw(report: Report, ask, run: Run, graph: Classifier, records: TestRe
     answer = ask["preprocess"](waveform=raw)
     report.note("test records are valid", answer["valid"].all(), f"{int(answer['valid'].sum())} of {len(raw)}")
     compare_powers(report, "preprocessing against SciPy", answer["spectrogram"], scipy_powers(raw, info), floor)
-    expected = keras_probabilities(run, graph, answer["spectrogram"])
+    expected = keras_probabilities(run, answer["spectrogram"])
     received = ask["serving_default"](waveform=raw)["probabilities"]
     report.compare("waveform against Keras", received, expected, OUTPUT_LIMIT)
 

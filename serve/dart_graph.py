@@ -93,7 +93,7 @@ class Forecaster:
         """What `metadata.json` says of a DART model: orders, window, geometry, limits."""
         own = self.greens
         return {
-            "buoy_names": list(self.job.record.buoys),
+            "buoy_names": list(self.info.gauge_names),
             "source_names": list(own.source_names),
             "forecast_gauges": list(own.gauge_names),
             "forecast_minutes": len(own.time_min),

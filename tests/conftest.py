@@ -221,3 +221,26 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(folder / "toy" / "1", 2.0)
     save(folder / "toy" / "2", 3.0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def untrained_run():
+    """The function that makes a run folder of networks with their first weights: (out, dataset, TrainJob) -> out."""
+    from seis_tf import jobs, runs
+    from seis_tf.config import TrainJob, write_json
+
+    def make(out: Path, dataset: Path, job: TrainJob) -> Path:
+        info, members = shards.load_dataset(dataset), job.training.members
+        models = [jobs.build(job.model, info, seed=seed) for seed in range(members)]
+        for model in models:  # a bias of its own for each output: no network answers the same to everything
+            bias = model.layers[-1].bias
+            bias.assign(np.linspace(0.1, 1, bias.shape[0]))
+        out.mkdir(parents=True)
+        config = runs.RunConfig(job=job, dataset=str(dataset), info=info, versions=runs.versions())
+        write_json(out / "config.json", config)
+        rows = "".join(f"{k},1,0.5,0.75\n" for k in range(members))
+        (out / "history.csv").write_text(f"member,epoch,loss,val_loss\n{rows}")
+        runs._ensemble(models).save(out / "model.keras")
+        return out
+
+    return make
