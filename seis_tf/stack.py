@@ -91,7 +91,7 @@ class CompiledStack:
     loss: Loss
     stackable: bool
     transform: Transform | None
-    _functions: dict[str, Callable] = field(default_factory=dict)
+    _functions: dict[str | tuple[str, int], Callable] = field(default_factory=dict)
 
     def initial_state(
         self, models: Sequence[keras.Model], dropout_rates: Sequence[float | None], seeds: Sequence[int]
@@ -104,7 +104,7 @@ class CompiledStack:
             for k, (rate, seed) in enumerate(zip(dropout_rates, seeds, strict=True)):
                 if rate is not None:
                     non_trainable[positions[id(layer.rate)]][k] = rate
-                non_trainable[positions[id(layer.state)]][k] = (seed * 1000 + number, 0)
+                non_trainable[positions[id(layer.state)]][k] = ((seed * 1000 + number) % 2**31, 0)
         optimizer = [np.stack([v] * len(models)) for v in self.optimizer.initial(self.model.trainable_variables)]
         return StackState(*([tf.constant(v) for v in group] for group in (trainable, non_trainable, optimizer)))
 
@@ -146,7 +146,7 @@ class CompiledStack:
         Returns:
             The state after, and the loss [step, member] (NaN where a member had no step).
         """
-        function = self._function("epoch", self._epoch)
+        function = self._function("epoch", self._epoch, rows.shape[1])
         groups = _groups(state)
         hyper = (tf.constant(learning_rate, tf.float32), tf.constant(l2, tf.float32))
         data = (tuple(inputs), targets, weights)
@@ -160,9 +160,9 @@ class CompiledStack:
         self, state: StackState, inputs: Sequence[tf.Tensor], batch_size: int = 1024, rows: np.ndarray | None = None
     ) -> np.ndarray:
         """Outputs [member, record, ...] for records given once for all members, or `rows` [member, record] of each."""
-        function = self._function("predict", self._predict)
         groups = (state.trainable, state.non_trainable)
         members = state.trainable[0].shape[0]
+        function = self._function("predict", self._predict, members)
         if rows is None:
             rows = np.tile(np.arange(inputs[0].shape[0], dtype=np.int32), (members, 1))
         parts = []
@@ -173,10 +173,9 @@ class CompiledStack:
             parts.append(function(groups, tuple(inputs), tf.constant(padded, tf.int32)).numpy()[:, : block.shape[1]])
         return np.concatenate(parts, axis=1)
 
-    def _function(self, name: str, body: Callable) -> Callable:
-        if name not in self._functions:
-            self._functions[name] = tf.function(body, reduce_retracing=True)
-        return self._functions[name]
+    def _function(self, name: str, body: Callable, members: int) -> Callable:
+        # One for each number of members, so that this number stays known when other shapes are relaxed.
+        return self._functions.setdefault((name, members), tf.function(body, reduce_retracing=True))
 
     def _epoch(self, groups, data, order, present, hyper, seed):
         inputs, targets, weights = data
@@ -252,16 +251,16 @@ def compiled(model: keras.Model, optimizer: Optimizer, loss: Loss, transform: Tr
 
     Initial weights, dropout rates, seeds and L2 do not count as architecture: they are values.
     """
-    return _compiled(_architecture(model), optimizer, loss, transform)
+    return _compiled(architecture(model), optimizer, loss, transform)
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(architecture: str, optimizer: Optimizer, loss: Loss, transform: Transform | None) -> CompiledStack:
-    model = keras.Model.from_config(json.loads(architecture))
+def _compiled(configuration: str, optimizer: Optimizer, loss: Loss, transform: Transform | None) -> CompiledStack:
+    model = keras.Model.from_config(json.loads(configuration))
     return CompiledStack(model, optimizer, loss, is_stackable(model), transform)
 
 
-def _architecture(model: keras.Model) -> str:
+def architecture(model: keras.Model) -> str:
     """The model's configuration without what differs between members."""
 
     def strip(node):
