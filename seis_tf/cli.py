@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seis_tf import __version__
-from seis_tf.commands import console, data, judging, serving, training
+from seis_tf.commands import console, data, judging, searching, serving, training
 
 app = typer.Typer(
     name="seis-tf",
@@ -34,7 +34,7 @@ def _common(
     console.set_verbose(verbose)
 
 
-for _module in (data, training, judging, serving):
+for _module in (data, training, searching, judging, serving):
     _module.register(app)
 
 

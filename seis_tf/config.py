@@ -486,11 +486,7 @@ def load_settings(
         ValueError: the file is no JSON, a key is unknown, or a value is out of range; names file, key and value.
     """
     tree: dict[str, Any] = copy.deepcopy(base or {})
-    if path is not None:
-        try:
-            merge(tree, json.loads(Path(path).read_text()))
-        except (OSError, ValueError, TypeError, AttributeError) as err:
-            raise ValueError(f"{path}: expected a JSON object of settings, received {err}") from err
+    merge(tree, load_tree(path))
     for key, value in overrides.items():
         if value is None:
             continue
@@ -501,6 +497,23 @@ def load_settings(
         return kind.model_validate(tree)
     except ValidationError as err:
         raise ValueError(f"{path or 'options'}: {first_error(err)}") from err
+
+
+def load_tree(path: Path | None) -> dict[str, Any]:
+    """A JSON file of settings as it is, before any check; nothing for None.
+
+    Raises:
+        ValueError: the file is no JSON object.
+    """
+    if path is None:
+        return {}
+    try:
+        tree = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as err:
+        raise ValueError(f"{path}: expected a JSON object of settings, received {err}") from err
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path}: expected a JSON object of settings, received {type(tree).__name__}")
+    return tree
 
 
 def first_error(err: ValidationError) -> str:

@@ -1,15 +1,16 @@
 """Chief and workers of one search, over KerasTuner's own gRPC protocol.
 
-KerasTuner's chief waits for ever for a worker that died, its client waits an hour for a chief that did, and a restarted chief
-forgets which workers are still at work. Here a worker is gone when nothing was heard of it for `timeout_s`: its trial goes
-back to the queue. A worker that can't reach its chief for `timeout_s` ends with an error. A chief that is started again
-goes on with the stored state. The chief ends when all trials have ended, whether or not workers say goodbye.
+KerasTuner's chief waits for ever for a worker that died, its client waits an hour for a chief that did, and a
+restarted chief forgets which workers are still at work. Here a worker is gone when nothing was heard of it for
+`timeout_s`: its trial goes back to the queue. A worker that can't reach its chief for `timeout_s` ends with an error.
+A chief that is started again goes on with the stored state. The chief ends when all trials have ended, whether or not
+workers say goodbye.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -138,6 +139,7 @@ def run_chief(
     *,
     space_file: Path | None = None,
     overwrite: bool = False,
+    workers: int = 0,
     timeout_s: float = 60.0,
     on_status: Callable[[Status], None] = lambda status: None,
 ) -> list[dict]:
@@ -150,6 +152,7 @@ def run_chief(
         address: HOST:PORT to listen on.
         space_file: see `search.search`.
         overwrite: see `search.search`.
+        workers: processes of this machine that are started as workers, and again when one dies.
         timeout_s: silence after which a worker counts as gone.
         on_status: told how far the search is.
 
@@ -171,14 +174,17 @@ def run_chief(
     if not bound:
         raise ValueError(f"oracle: expected an address to listen on, received {address}")
     server.start()
+    crew = Crew(dataset, out, settings, address, space_file, timeout_s, workers)
     try:
         while not _finished(oracle, settings, chief):
             time.sleep(0.2)
             chief.give_back_lost()
+            crew.keep()
             on_status(status_of(oracle, settings, len(oracle.ongoing_trials)))
         time.sleep(_GOODBYE_SECONDS)  # workers ask once more and hear that it is over
     finally:
         server.stop(grace=1).wait()
+        crew.stop()
     rows = write_results(out, settings, space, oracle)
     check_failures(rows, out)
     return rows
@@ -215,20 +221,59 @@ def run_worker(
         client.close()
 
 
-def run_local(command: list[str], workers: int, address: str) -> list[subprocess.Popen]:
-    """Starts workers as processes of this machine.
+class Crew:
+    """Workers as processes of this machine.
 
     Args:
-        command: `seis-tf tune ...` as the chief was called, without role and address.
-        workers: how many.
+        dataset: the data set's folder.
+        out: SEARCH.
+        settings: of the search.
         address: of the chief.
+        space_file: as the chief's.
+        timeout_s: as the chief's.
+        count: how many; may be none.
     """
-    role = ["--role", "worker", "--oracle", address]
-    python = [sys.executable, "-m", "seis_tf"]
-    return [
-        subprocess.Popen([*python, *command, *role, "--worker-id", f"worker{i}"], stdout=subprocess.DEVNULL)
-        for i in range(workers)
-    ]
+
+    def __init__(self, dataset, out, settings, address, space_file, timeout_s: float, count: int):
+        self._arguments = (str(dataset), str(out), settings, address, space_file, timeout_s)
+        # Spawned: a forked child can't use the TensorFlow that its parent has started.
+        self._context = multiprocessing.get_context("spawn")
+        self._crew = {f"worker{i}": self._start(f"worker{i}") for i in range(count)}
+        self._deaths = 0
+
+    def keep(self) -> None:
+        """Starts a worker again that died.
+
+        Raises:
+            ValueError: workers die as soon as they are started.
+        """
+        for worker_id, process in self._crew.items():
+            if process.exitcode not in (None, 0):
+                self._deaths += 1
+                if self._deaths > 3 * len(self._crew) + 3:
+                    raise ValueError(f"workers: expected them to run, received {self._deaths} deaths")
+                self._crew[worker_id] = self._start(worker_id)
+
+    def stop(self) -> None:
+        """Waits for the workers to leave; who does not is ended."""
+        for process in self._crew.values():
+            process.join(timeout=_GOODBYE_SECONDS)
+            if process.is_alive():
+                process.terminate()
+                process.join()
+
+    def _start(self, worker_id: str):
+        process = self._context.Process(target=_work, args=(*self._arguments, worker_id), daemon=True)
+        process.start()
+        return process
+
+
+def _work(dataset, out, settings, address, space_file, timeout_s, worker_id) -> None:
+    """A worker process; leaves quietly when the chief is gone, which the chief's own process has told the user."""
+    try:
+        run_worker(dataset, out, settings, address, worker_id, space_file=space_file, timeout_s=timeout_s)
+    except ValueError as err:
+        sys.exit(f"{worker_id}: {err}")
 
 
 def _finished(oracle: kt.Oracle, settings: SearchSettings, chief: Chief) -> bool:

@@ -1,7 +1,8 @@
 """KerasTuner's oracles, with the cures that a search needs which may be killed, resumed and distributed.
 
-KerasTuner saves its state before it takes a finished trial off the list of running ones, so a kill between the two makes it
-run a scored trial again; it raises after three failures in a row; it prints to the screen. `prepared` mends all three.
+KerasTuner saves its state before it takes a finished trial off the list of running ones, so a kill between the two
+makes it run a scored trial again; it raises after three failures in a row; it prints to the screen. These are mended
+here.
 """
 
 from __future__ import annotations

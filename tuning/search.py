@@ -1,8 +1,8 @@
 """`seis-tf tune`: a KerasTuner search over the models and the training loop of `seis_tf`, resumable and honest.
 
 SEARCH/search.json holds what the search is (space, data, code, objective); a resume that differs is refused with the
-difference. SEARCH/oracle/ is KerasTuner's state, SEARCH/stands/ the trials' checkpoints, SEARCH/trials.csv, best.json and
-report.html the answer. The objective is a validation score; nothing here opens the test split.
+difference. SEARCH/oracle/ is KerasTuner's state, SEARCH/stands/ the trials' checkpoints, SEARCH/trials.csv, best.json
+and report.html the answer. The objective is a validation score; nothing here opens the test split.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import keras_tuner as kt
 from pydantic import Field
 
 from seis_tf import __version__, jobs
-from seis_tf.config import Settings, TrainJob, write_atomically, write_json
+from seis_tf.config import Settings, TrainJob, load_settings, load_tree, write_atomically, write_json
 from seis_tf.progress import Progress
 from seis_tf.shards import load_dataset
 from seis_tf.tuning import oracles, spaces
@@ -33,7 +33,7 @@ _CHECKPOINT_SECONDS = 5.0
 class SearchSettings(Settings):
     """All of a search but the data."""
 
-    model: Literal["mlp", "cnn", "conv1d"]
+    model: Literal["mlp", "cnn", "conv1d", "slip_mlp"]
     tuner: Literal["random", "bayesian", "hyperband"] = "random"
     trials: int = Field(20, gt=0)
     epochs: int = Field(30, gt=0, description="of a trial; hyperband's longest")
@@ -72,6 +72,45 @@ class Status:
     best: float | None
     running: int
     epoch: int
+
+
+def settings_for(model: str, config: Path | None, *, objective: str | None = None, **options: Any) -> SearchSettings:
+    """Settings of a search from a command's options.
+
+    Args:
+        model: which.
+        config: JSON of the job's settings that are not searched.
+        objective: by default the loss of a classifier, and the slip's mean squared error of a DART network.
+        options: further fields of `SearchSettings`.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+    base = load_tree(config)
+    if objective is None:
+        objective = "val_loss" if model in ("mlp", "cnn") else "val_mse"
+    return load_settings(SearchSettings, None, {"model": model, "base": base, "objective": objective, **options})
+
+
+def warnings_for(dataset: Path | str, settings: SearchSettings, space_file: Path | None) -> list[str]:
+    """What a person should know before the search starts."""
+    points = spaces.size(space_for(dataset, settings, space_file))
+    if points < settings.trials and settings.tuner != "hyperband":
+        return [f"the space has {points:.0f} points, fewer than {settings.trials} trials: the search will end early"]
+    return []
+
+
+def retrain(dataset: Path | str, out: Path) -> dict[str, Any]:
+    """Trains the best job on the train split and judges it once on the test split, in SEARCH/best-run.
+
+    Raises:
+        ValueError: no trial was scored.
+    """
+    from seis_tf import evaluation, runs
+
+    best = load_settings(TrainJob, Path(out) / "best.json", {})
+    runs.train(dataset, best, Path(out) / "best-run", resume=(Path(out) / "best-run" / "config.json").is_file())
+    return evaluation.evaluate(Path(out) / "best-run")
 
 
 def search(
@@ -160,8 +199,8 @@ def space_for(dataset: Path | str, settings: SearchSettings, space_file: Path | 
     weights = [name for name in space if name.startswith("training.loss.")]
     if weights and settings.objective == "val_loss":
         raise ValueError(
-            f"objective: expected one of {known[1:]} while {', '.join(weights)} is searched, for a loss with other weights "
-            "is another loss; received 'val_loss'"
+            f"objective: expected one of {known[1:]} while {', '.join(weights)} is searched (a loss with other weights "
+            "is another loss), received 'val_loss'"
         )
     return space
 

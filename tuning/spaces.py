@@ -1,7 +1,7 @@
 """What is searched: for each model a table from settings of a job to the values that they may take.
 
-A parameter's name is its place in `TrainJob` ("model.hidden", "training.learning_rate"), so a space can only hold what the
-models and the training loop really have, and a trial's values are a job that `train --config` takes.
+A parameter's name is its place in `TrainJob` ("model.hidden", "training.learning_rate"), so a space can only hold what
+the models and the training loop really have, and a trial's values are a job that `train --config` takes.
 """
 
 from __future__ import annotations
@@ -87,6 +87,12 @@ SPACES: dict[str, Space] = {
         "training.loss.wave_weight": Real(low=0.1, high=100.0, log=True),
         **_TRAINING,
     },
+    "slip_mlp": {
+        "model.hidden": Widths(layers=(1, 3), values=(64, 128, 256, 512)),
+        "model.activation": Choice(values=("relu", "silu", "gelu")),
+        "training.loss.wave_weight": Real(low=0.1, high=100.0, log=True),
+        **_TRAINING,
+    },
 }
 
 
@@ -94,7 +100,7 @@ def space_of(model: str, path: Path | None = None, window_min: int | None = None
     """The space of a model, changed by a file.
 
     Args:
-        model: "mlp", "cnn" or "conv1d".
+        model: "mlp", "cnn", "conv1d" or "slip_mlp".
         path: TOML or JSON: parameter to a table like `{kind = "real", low = 1e-4, high = 1e-2, log = true}`, to a plain
             value that fixes it, or to the word "default" that takes it out of the search.
         window_min: for conv1d: the number of stages follows from it.
