@@ -1,0 +1,236 @@
+"""Searches: what KerasTuner gets wrong and this does not, and that the test split stays closed."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from seis_tf.config import DartJob, FakequakeSettings, TrainJob, load_settings
+from seis_tf.prepare_dart import prepare_dart
+from seis_tf.presets import preset_tree
+from seis_tf.progress import Progress
+from seis_tf.synthetic import fakequake_files, fakequakes
+from seis_tf.tuning import oracles, report, search, spaces
+from seis_tf.tuning.search import SearchSettings
+from seis_tf.tuning.trials import Outcome, Trainer, TrialJob, checkpoint_path
+from seis_tf.unit_sources import load_greens
+
+SMALL = {
+    "model.hidden": {"kind": "widths", "layers": [1, 1], "values": [16]},
+    "model.activation": "relu",
+    "training.optimizer": "adam",
+    "training.batch_size": 32,
+    "training.loss.wave_weight": "default",
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    greens = load_greens()
+    quakes = fakequakes.simulate(FakequakeSettings(), greens, 120, 0)
+    fakequake_files.write_fakequakes(folder / "quakes", quakes, greens)
+    prepare_dart(folder / "quakes", folder / "data", DartJob.model_validate({"record": {"window_min": 15}}))
+    return folder / "data"
+
+
+@pytest.fixture
+def space_file(tmp_path):
+    file = tmp_path / "space.json"
+    file.write_text(json.dumps(SMALL))
+    return file
+
+
+def settings(**changes) -> SearchSettings:
+    return SearchSettings(**({"model": "slip_mlp", "trials": 4, "epochs": 3, "objective": "val_mse"} | changes))
+
+
+def job(**training) -> TrainJob:
+    tree = preset_tree("slip_mlp", None)
+    tree["model"] |= {"hidden": [16], "activation": "relu"}
+    tree["training"] |= {"schedule": "constant", "warmup_epochs": 0, "epochs": 4, "batch_size": 32} | training
+    return TrainJob.model_validate(tree)
+
+
+def test_a_search_scores_its_trials_and_leaves_a_job_that_train_takes(dataset, space_file, tmp_path):
+    rows = search.search(dataset, tmp_path / "s", settings(), space_file=space_file)
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 4
+    scores = [row["score"] for row in rows]
+    assert scores == sorted(scores)
+    best = load_settings(TrainJob, tmp_path / "s" / "best.json", {})
+    assert best.training.learning_rate == rows[0]["training.learning_rate"]
+    page = report.write(tmp_path / "s", settings(), rows).read_text()
+    assert f"{scores[0]:.4g}" in page
+
+
+def test_the_test_split_is_never_opened(dataset, space_file, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(dataset, copy)
+    for shard in copy.glob("*-test*"):
+        shard.unlink()
+    rows = search.search(copy, tmp_path / "s", settings(trials=2), space_file=space_file)
+    assert len(rows) == 2
+
+
+def test_a_resumed_search_of_another_space_is_refused_with_the_difference(dataset, space_file, tmp_path):
+    search.search(dataset, tmp_path / "s", settings(trials=1), space_file=space_file)
+    space_file.write_text(json.dumps(SMALL | {"training.batch_size": 64}))
+    with pytest.raises(ValueError, match=r"space.training.batch_size was .*32.* is .*64.*use --overwrite"):
+        search.search(dataset, tmp_path / "s", settings(trials=1), space_file=space_file)
+    with pytest.raises(ValueError, match="settings.epochs was 3, is 5"):
+        search.search(dataset, tmp_path / "s", settings(trials=1, epochs=5), space_file=space_file)
+    search.search(dataset, tmp_path / "s", settings(trials=1), space_file=space_file, overwrite=True)
+
+
+def test_a_killed_search_goes_on_with_the_trials_it_has(dataset, space_file, tmp_path, monkeypatch):
+    whole = search.search(dataset, tmp_path / "whole", settings(together=1), space_file=space_file)
+    ended = []
+    end = search.Loop._end
+
+    def dies(self, trial, outcome):
+        end(self, trial, outcome)
+        ended.append(trial.trial_id)
+        if len(ended) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(search.Loop, "_end", dies)
+    with pytest.raises(KeyboardInterrupt):
+        search.search(dataset, tmp_path / "s", settings(together=1), space_file=space_file)
+    monkeypatch.setattr(search.Loop, "_end", end)
+    ran = []
+    run = Trainer.run
+    monkeypatch.setattr(
+        Trainer, "run", lambda self, trials, *a: ran.extend(t.trial_id for t in trials) or run(self, trials, *a)
+    )
+    again = search.search(dataset, tmp_path / "s", settings(together=1), space_file=space_file)
+    assert ran == ["2", "3"]
+    assert {row["trial"]: row["score"] for row in again} == {row["trial"]: row["score"] for row in whole}
+
+
+def test_a_trial_that_had_ended_is_not_run_again_after_a_kill_in_between(dataset, space_file, tmp_path):
+    out = tmp_path / "s"
+    search.search(dataset, out, settings(trials=2, together=1), space_file=space_file)
+    # KerasTuner saves before it takes the trial off the list: this is what a kill at that moment leaves.
+    state = json.loads((out / "oracle" / "oracle.json").read_text())
+    state["ongoing_trials"] = {"tuner0-0": "1"}
+    (out / "oracle" / "oracle.json").write_text(json.dumps(state))
+    _, oracle = search.open_search(dataset, out, settings(trials=2, together=1), space_file, False)
+    assert oracle._retry_queue == []
+    assert len(oracles.ended(oracle)) == 2
+
+
+def test_a_stopped_trial_goes_on_from_its_last_checkpoint(dataset, tmp_path):
+    trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path)
+    whole = trainer.run([TrialJob("whole", job(epochs=4))])["whole"]
+
+    class Killed(Exception):
+        pass
+
+    def dies(group, progress: Progress):
+        trainer.save_stand(group, progress)
+        if progress.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer.run([TrialJob("cut", job(epochs=4))], dies)
+    assert Progress.load(checkpoint_path(tmp_path, "cut")).epoch == 2
+    assert trainer.run([TrialJob("cut", job(epochs=4))])["cut"].scores == whole.scores
+
+
+def test_hyperband_keeps_the_optimizers_state_on_promotion(dataset, tmp_path):
+    trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path)
+    whole = trainer.run([TrialJob("whole", job(epochs=4))])["whole"]
+    trainer.run([TrialJob("first", job(epochs=2))])
+    promoted = trainer.run([TrialJob("second", job(epochs=4), goes_on_from="first")])["second"]
+    # Adam's moments and its count of steps are a part of the stand: without them the two would differ.
+    assert promoted.scores == whole.scores
+
+
+def test_hyperband_runs_to_its_end(dataset, space_file, tmp_path):
+    rows = search.search(
+        dataset, tmp_path / "s", settings(tuner="hyperband", trials=12, epochs=4), space_file=space_file
+    )
+    assert {row["status"] for row in rows} == {"COMPLETED"}
+    assert {row["epochs"] for row in rows} >= {2, 4}  # factor 3: 4 / 3 rounded up, then 4
+
+
+def test_trials_of_one_architecture_score_as_each_does_alone(dataset, tmp_path):
+    trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path)
+    trials = [
+        TrialJob(f"together{i}", job(learning_rate=rate, l2=l2))
+        for i, (rate, l2) in enumerate([(1e-3, 0.0), (3e-3, 1e-4)])
+    ]
+    together = trainer.run(trials)
+    for trial in trials:
+        alone = trainer.run([TrialJob(f"alone-{trial.trial_id}", trial.job)])[f"alone-{trial.trial_id}"]
+        assert together[trial.trial_id].scores["val_mse"] == pytest.approx(alone.scores["val_mse"], rel=1e-4)
+
+
+def test_a_failed_trial_is_recorded_with_its_reason_and_the_others_go_on(dataset, tmp_path):
+    trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path)
+    outcomes = trainer.run([TrialJob("good", job()), TrialJob("bad", job(learning_rate=1e30))])
+    assert outcomes["good"].failure is None
+    assert "expected a finite loss, received nan from epoch" in outcomes["bad"].failure
+
+
+def test_more_failures_than_successes_stop_the_search_with_a_summary(tmp_path):
+    rows = [
+        {"status": "FAILED", "reason": "no memory"},
+        {"status": "FAILED", "reason": "no memory"},
+        {"status": "COMPLETED"},
+    ]
+    with pytest.raises(ValueError, match="received 2 of 3; most often: no memory"):
+        search.check_failures(rows, tmp_path)
+
+
+def test_many_failures_in_a_row_do_not_end_the_search_before_its_time(dataset, space_file, tmp_path, monkeypatch):
+    run = Trainer.run
+
+    def half(self, trials, *rest):
+        failing = {t.trial_id: Outcome(failure="planted") for t in trials if int(t.trial_id) < 4}
+        return failing | run(self, [t for t in trials if t.trial_id not in failing], *rest)
+
+    monkeypatch.setattr(Trainer, "run", half)
+    rows = search.search(dataset, tmp_path / "s", settings(trials=8), space_file=space_file)  # KerasTuner's limit is 3
+    assert sum(row["status"] == "FAILED" for row in rows) == 4
+    assert {row["reason"] for row in rows if row["status"] == "FAILED"} == {"planted"}
+
+
+def test_a_space_smaller_than_the_trials_says_so(dataset, tmp_path):
+    file = tmp_path / "space.json"
+    names = [name for name in spaces.SPACES["slip_mlp"] if name not in SMALL]
+    file.write_text(
+        json.dumps(
+            SMALL | dict.fromkeys(names, "default") | {"training.batch_size": {"kind": "choice", "values": [20, 32]}}
+        )
+    )
+    told = search.warnings_for(dataset, settings(trials=4), file)
+    assert told == ["the space has 2 points, fewer than 4 trials: the search will end early"]
+    assert len(search.search(dataset, tmp_path / "s", settings(trials=4), space_file=file)) == 2
+
+
+def test_a_loss_that_differs_between_trials_can_not_be_the_objective(dataset):
+    with pytest.raises(ValueError, match="while training.loss.wave_weight is searched"):
+        search.space_for(dataset, settings(objective="val_loss"), None)
+    with pytest.raises(
+        ValueError, match=r"objective: expected one of \['val_loss', 'val_mse'\], received 'val_accuracy'"
+    ):
+        search.space_for(dataset, settings(objective="val_accuracy"), None)
+
+
+def test_executions_give_a_spread_over_seeds(dataset, tmp_path):
+    outcome = Trainer(dataset, job(), 0, 3, "val_mse", tmp_path).run([TrialJob("a", job())])["a"]
+    assert outcome.spreads["val_mse"] > 0
+
+
+def test_best_so_far_is_a_running_best():
+    assert np.array_equal(report.best_so_far([3, 5, 2, 4], "val_loss"), [3, 3, 2, 2])
+    assert np.array_equal(report.best_so_far([3, 5, 2, 4], "val_accuracy"), [3, 5, 5, 5])
+
+
+def test_importance_finds_the_parameter_that_decides():
+    rng = np.random.default_rng(0)
+    rows = [{"a": float(a), "b": float(b), "score": float(a)} for a, b in rng.uniform(size=(60, 2))]
+    weights = report.importance(rows, ["a", "b"])
+    assert weights["a"] > 0.8
