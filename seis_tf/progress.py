@@ -58,7 +58,7 @@ class Progress:
         """Writes a checkpoint, atomically."""
         arrays = {f"state/{k}": v for k, v in self.state.arrays().items()}
         arrays |= {f"best/{k}": v for k, v in self.best.arrays().items()}
-        arrays |= {"best_value": self.best_value, "best_epoch": self.best_epoch}
+        arrays |= {"best_value": self.best_value, "best_epoch": self.best_epoch, "epoch": np.array(self.epoch)}
         arrays["history"] = np.frombuffer(json.dumps(self.history).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
@@ -74,4 +74,4 @@ class Progress:
             StackState.from_arrays({k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{name}/")})
             for name in ("state", "best")
         )
-        return cls(state, best, arrays["best_value"], arrays["best_epoch"], len(history[0]), history)
+        return cls(state, best, arrays["best_value"], arrays["best_epoch"], int(arrays["epoch"]), history)

@@ -162,6 +162,9 @@ class CompiledStack:
         """Outputs [member, record, ...] for records given once for all members, or `rows` [member, record] of each."""
         groups = (state.trainable, state.non_trainable)
         members = state.trainable[0].shape[0]
+        if members > 1 and not self.stackable:
+            own = [None if rows is None else rows[k : k + 1] for k in range(members)]
+            return np.concatenate([self.predict(state.part([k]), inputs, batch_size, own[k]) for k in range(members)])
         function = self._function("predict", self._predict, members)
         if rows is None:
             rows = np.tile(np.arange(inputs[0].shape[0], dtype=np.int32), (members, 1))

@@ -19,7 +19,7 @@ import tensorflow as tf
 from seis_tf.config import TrainingSettings, learning_rate_at
 from seis_tf.optimizers import Optimizer
 from seis_tf.progress import Progress
-from seis_tf.stack import CompiledStack, Loss, StackState, Transform, compiled
+from seis_tf.stack import CompiledStack, Loss, StackState, Transform, architecture, compiled
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -109,7 +109,8 @@ def fit(
         members: which records, seed and rates each has.
         settings: of the training.
         loss: (targets, outputs) -> [record].
-        metrics: name to function of (targets, outputs); validation scores, called "val_" + name.
+        metrics: name to function of (targets, outputs); validation scores, called "val_" + name. Those whose name ends
+            in loss or mse are better when smaller, others when larger.
         progress: to go on from (of the same call, stopped earlier).
         on_epoch: called after each epoch; True stops the training.
 
@@ -117,7 +118,7 @@ def fit(
         The fitted stack with the history of each member.
 
     Raises:
-        ValueError: nothing to fit, or the monitored score is not computed.
+        ValueError: nothing to fit, models of different architecture, or the monitored score is not computed.
     """
     _check(models, members, settings, metrics or {})
     optimizer = Optimizer(settings.optimizer, settings.momentum, settings.weight_decay, settings.clip_norm)
@@ -126,7 +127,7 @@ def fit(
         progress = _start(stack, models, members)
     loop = _Loop(stack, data, members, settings, dict(metrics or {}))
     started, first = time.perf_counter(), 0.0
-    while progress.epoch < settings.epochs and not _all_stopped(progress, settings):
+    while progress.epoch < settings.epochs and not _stopped(progress, settings).all():
         loop.epoch(progress)
         first = first or time.perf_counter() - started
         if on_epoch(progress):
@@ -149,26 +150,33 @@ class _Loop:
         self.valid_rows, self.valid_sizes = _padded_rows([m.valid for m in members])
 
     def epoch(self, progress: Progress) -> None:
-        """One epoch of every member, its scores and the best weights so far."""
+        """One epoch of every member that has not stopped, its scores and the best weights so far."""
         started = time.perf_counter()
-        parts = [self._train(progress, group) for group in self.groups]
-        progress.state = parts[0][0] if len(parts) == 1 else StackState.joined([state for state, _ in parts])
+        runs = ~_stopped(progress, self.settings)
+        parts = [self._train(progress, group, runs[list(group)]) for group in self.groups]
+        state = parts[0][0] if len(parts) == 1 else StackState.joined([state for state, _ in parts])
         losses = np.concatenate([loss for _, loss in parts])
-        scores = self._scores(progress.state)
+        scores = self._scores(state)
         rate = learning_rate_at(self.settings, progress.epoch)
-        progress.epoch += 1
         seconds = time.perf_counter() - started
-        for k, member in enumerate(self.members):
+        progress.state, progress.epoch = state, progress.epoch + 1
+        for k in np.flatnonzero(runs):
             row = {"epoch": progress.epoch, "loss": float(losses[k]), **scores[k]}
-            scale = (member.learning_rate or self.settings.learning_rate) / self.settings.learning_rate
+            scale = self._rate(self.members[k]) / self.settings.learning_rate
             progress.history[k].append(row | {"learning_rate": rate * scale, "seconds": seconds})
         self._keep_best(progress)
 
-    def _train(self, progress: Progress, group) -> tuple[StackState, np.ndarray]:
+    def _rate(self, member: Member) -> float:
+        return self.settings.learning_rate if member.learning_rate is None else member.learning_rate
+
+    def _train(self, progress: Progress, group, runs: np.ndarray) -> tuple[StackState, np.ndarray]:
         settings, members = self.settings, [self.members[k] for k in group]
+        if not runs.any():
+            return progress.state.part(group), np.full(len(members), np.nan)
         rows, present = epoch_rows(
             [m.train for m in members], [m.seed for m in members], progress.epoch, settings.batch_size
         )
+        present[:, ~runs] = 0  # who has stopped waits: it must end as it would end alone
         companions = None
         if self.data.companions is not None:
             companions = _companion_rows(self.data.companions, members, rows, progress.epoch)
@@ -180,13 +188,14 @@ class _Loop:
             self.weights,
             rows,
             present,
-            np.array([rate * (m.learning_rate or settings.learning_rate) for m in members]),
+            np.array([rate * self._rate(m) for m in members]),
             np.array([settings.l2 if m.l2 is None else m.l2 for m in members]),
             (members[0].seed, progress.epoch),
             companions,
         )
         sizes = present.sum(axis=2)
-        return state, np.nansum(losses * sizes, axis=0) / np.maximum(sizes.sum(axis=0), 1)
+        # Where a member had no step its loss is NaN; any other NaN is a training that failed, and must be seen.
+        return state, np.where(sizes > 0, losses * sizes, 0).sum(axis=0) / np.maximum(sizes.sum(axis=0), 1)
 
     def _scores(self, state: StackState) -> list[dict[str, float]]:
         if not self.valid_rows.shape[1]:
@@ -210,18 +219,18 @@ class _Loop:
         return scores
 
     def _keep_best(self, progress: Progress) -> None:
-        values = np.array([history[-1].get(self.settings.monitor, history[-1]["loss"]) for history in progress.history])
-        # A score that is no loss is better when it is larger.
-        signed = values if "loss" in self.settings.monitor else -values
-        better = np.nan_to_num(signed, nan=np.inf) < progress.best_value
-        if self.settings.early_stopping is not None:  # who has stopped stays as it is, whatever the others still do
-            better &= progress.epoch - 1 - progress.best_epoch < self.settings.early_stopping
+        values = np.array([history[-1][self.settings.monitor] for history in progress.history])
+        signed = values if self.settings.monitor.endswith(_SMALLER_IS_BETTER) else -values
+        better = signed < progress.best_value  # never for NaN, nor for the last value of who has stopped
         progress.best_value = np.where(better, signed, progress.best_value)
         progress.best_epoch = np.where(better, progress.epoch, progress.best_epoch)
         if better.all():
             progress.best = progress.state
         elif better.any():
             progress.best = _chosen(better, progress.state, progress.best)
+
+
+_SMALLER_IS_BETTER = ("loss", "mse")
 
 
 def epoch_rows(
@@ -255,7 +264,8 @@ def _companion_rows(companions: np.ndarray, members: Sequence[Member], rows: np.
     drawn = np.empty_like(rows)
     for k, member in enumerate(members):
         pool = np.intersect1d(companions, member.train)
-        pool = pool if len(pool) else member.train
+        if not len(pool):
+            raise ValueError(f"companions: expected some among the training records, received none for member {k}")
         drawn[:, k] = np.random.default_rng([member.seed, epoch, 1]).choice(pool, rows[:, k].shape)
     return drawn
 
@@ -266,9 +276,12 @@ def _start(stack: CompiledStack, models, members) -> Progress:
     return Progress(state, state, np.full(n, np.inf), np.zeros(n, int), history=[[] for _ in members])
 
 
-def _all_stopped(progress: Progress, settings: TrainingSettings) -> bool:
-    patience = settings.early_stopping
-    return patience is not None and bool((progress.epoch - progress.best_epoch >= patience).all())
+def _stopped(progress: Progress, settings: TrainingSettings) -> np.ndarray:
+    """Which members have gone too long without improvement, bool [member]."""
+    if settings.early_stopping is None:
+        return np.zeros(progress.members, bool)
+    trained = np.array([len(history) for history in progress.history])
+    return trained - progress.best_epoch >= settings.early_stopping
 
 
 def _check(models, members, settings: TrainingSettings, metrics: Mapping[str, Metric]) -> None:
@@ -279,6 +292,11 @@ def _check(models, members, settings: TrainingSettings, metrics: Mapping[str, Me
     for k, member in enumerate(members):
         if not len(member.train):
             raise ValueError(f"fit: expected training records, received none for member {k}")
+        if bool(len(member.valid)) != bool(len(members[0].valid)):
+            raise ValueError(f"fit: expected validation records for all members or none, received a mix at member {k}")
+    for k, model in enumerate(models):
+        if model is not models[0] and architecture(model) != architecture(models[0]):
+            raise ValueError(f"fit: expected models of one architecture, received another for member {k}")
     known = ["loss"] + (["val_loss", *(f"val_{name}" for name in metrics)] if len(members[0].valid) else [])
     if settings.monitor not in known:
         raise ValueError(f"monitor: expected one of {known}, received {settings.monitor!r}")
