@@ -1,0 +1,313 @@
+"""Raw records -> answers: the same numbers as the run itself gives, and refusals that name both sides."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from obspy import Stream, Trace
+
+from seis_tf import prepare, runs, shards, spectrograms
+from seis_tf.config import (
+    Conv1dSettings,
+    DartJob,
+    FakequakeSettings,
+    LabquakeSettings,
+    MlpSettings,
+    TrainingSettings,
+    TrainJob,
+    WaveformJob,
+)
+from seis_tf.prepare_dart import prepare_dart
+from seis_tf.serve import labels
+from seis_tf.serve.export import export
+from seis_tf.serve.predict import Exported, list_files, load_model, predict, rows
+from seis_tf.synthetic.fakequake_files import write_fakequakes
+from seis_tf.synthetic.fakequakes import simulate
+from seis_tf.synthetic.labquakes import write_labquakes
+from seis_tf.unit_sources import load_greens
+
+RATE_HZ = 10e6
+MLP = MlpSettings(hidden=(4,))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("predict")
+
+
+@pytest.fixture(scope="module")
+def raw(place) -> Path:
+    """Class folders of simulated labquakes, 1024 samples at 10 MHz."""
+    return write_labquakes(place / "raw", LabquakeSettings(), 200, seed=0)
+
+
+def _model(place: Path, raw: Path, untrained_run, name: str, record: dict, members: int = 1) -> Path:
+    """Data set, run and export with these record settings; the data set's folder is place/data-name."""
+    job = WaveformJob.model_validate({"record": record, "spectrogram": {"nfft": 32}})
+    prepare.prepare_waveforms(raw, place / f"data-{name}", job)
+    train = TrainJob(model=MLP, training=TrainingSettings(members=members))
+    run = untrained_run(place / f"run-{name}", place / f"data-{name}", train)
+    export(run, place / "models", name)
+    return place / "models" / name
+
+
+@pytest.fixture(scope="module")
+def plain(place, raw, untrained_run) -> Path:
+    """A model of 256 samples from the middle of a record; an ensemble."""
+    return _model(place, raw, untrained_run, "plain", {"length_samples": 256, "anchor": "center"}, members=2)
+
+
+@pytest.fixture(scope="module")
+def filtered(place, raw, untrained_run) -> Path:
+    """The same with a band-pass."""
+    record = {"length_samples": 256, "anchor": "center", "bandpass_hz": (1e5, 3e6)}
+    return _model(place, raw, untrained_run, "filtered", record)
+
+
+def _stored(place: Path, name: str) -> dict[str, np.ndarray]:
+    """What the run itself says of the test records: record id -> probabilities."""
+    folder = place / f"data-{name}"
+    run = runs.load_run(place / f"run-{name}")
+    records = list(shards.iterate(folder, run.config.info, "test"))
+    power = spectrograms.standardise(np.stack([record["spectrogram"] for record in records]))
+    return dict(zip((r["record_id"] for r in records), run.predict([power]).mean(axis=0), strict=True))
+
+
+@pytest.mark.parametrize("name", ["plain", "filtered"])
+def test_files_are_answered_as_the_run_answers_its_own_records(request, place, raw, name):
+    """Prepared from the same files, with and without a band-pass over the whole trace."""
+    model, expected = request.getfixturevalue(name), _stored(place, name)
+    files = [next((raw / record_id).parent.glob(f"{Path(record_id).name}.*")) for record_id in expected]
+    answers = predict(model, files)
+    assert [answer["record"] for answer in answers] == [str(file) for file in files]
+    received = np.array([list(answer["probabilities"].values()) for answer in answers])
+    np.testing.assert_allclose(received, np.stack(list(expected.values())), atol=2e-5)
+    assert all(
+        answer["class_name"] == max(answer["probabilities"], key=answer["probabilities"].get) for answer in answers
+    )
+    assert ("spread" in answers[0]) == (name == "plain")
+
+
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    return np.random.default_rng(2).normal(size=(3, 300)) + np.linspace(0, 5, 300)
+
+
+def _stream(samples: np.ndarray, rate_hz: float = RATE_HZ) -> Stream:
+    headers = [{"sampling_rate": rate_hz, "station": f"S{i}"} for i in range(len(samples))]
+    return Stream([Trace(row.copy(), header) for row, header in zip(samples, headers, strict=True)])
+
+
+def test_files_stream_and_array_give_the_same_answers(tmp_path, plain, samples):
+    for i, trace in enumerate(_stream(samples)):
+        trace.write(str(tmp_path / f"{i}.mseed"), "MSEED", reclen=4096)
+    from_array = predict(plain, samples, sampling_rate_hz=RATE_HZ)
+    from_stream = predict(plain, _stream(samples))
+    from_files = predict(plain, tmp_path)
+    from_glob = predict(plain, str(tmp_path / "*.mseed"))
+    assert [answer["record"] for answer in from_array] == ["record 0", "record 1", "record 2"]
+    assert [answer["record"] for answer in from_stream] == [".S0..", ".S1..", ".S2.."]
+    assert [answer["record"] for answer in from_files] == [str(tmp_path / f"{i}.mseed") for i in range(3)]
+    for other in (from_stream, from_files, from_glob):
+        assert [answer["probabilities"] for answer in other] == [answer["probabilities"] for answer in from_array]
+    assert predict(plain, samples[1], sampling_rate_hz=RATE_HZ)[0]["probabilities"] == pytest.approx(
+        from_array[1]["probabilities"], abs=1e-6
+    )
+
+
+def test_another_rate_is_refused_unless_resampling_is_asked_for(plain, samples):
+    slow = np.repeat(samples, 3, axis=1)
+    with pytest.raises(ValueError, match=r"record 0: expected 10000000 Hz, received 5000000 Hz.*; resampling has"):
+        predict(plain, slow, sampling_rate_hz=5e6)
+    answers = predict(plain, slow, sampling_rate_hz=5e6, resample=True)
+    assert [answer["valid"] for answer in answers] == [True] * 3
+
+
+def test_one_bad_record_is_told_and_stops_no_other(plain, samples):
+    bad = samples.copy()
+    bad[1, 150] = np.nan
+    answers = predict(plain, bad, sampling_rate_hz=RATE_HZ)
+    assert [answer["valid"] for answer in answers] == [True, False, True]
+    assert (
+        answers[1]["reason"] == "expected finite samples, received nan at sample 128"
+    )  # of the window, which begins at 22
+    good = predict(plain, samples[[0, 2]], sampling_rate_hz=RATE_HZ)
+    assert [answers[0]["probabilities"], answers[2]["probabilities"]] == [answer["probabilities"] for answer in good]
+    table = rows(answers)
+    assert list(table[0])[:4] == ["record", "valid", "class_name", "probabilities AE"]
+    assert list(table[0])[-1] == "reason" and table[0]["reason"] == ""
+    assert table[1]["probabilities AE"] == ""
+
+
+@pytest.mark.parametrize(
+    ("records", "options", "message"),
+    [
+        (np.ones((2, 300)), {"sampling_rate_hz": RATE_HZ}, "record 0: expected a trace that varies.*and 1 more"),
+        (np.ones((2, 200)), {"sampling_rate_hz": RATE_HZ}, "expected at least 256 samples, received 200"),
+        (np.ones((2, 300)), {}, "sampling_rate_hz: expected it with an array, received none"),
+        (np.ones((1, 2, 300)), {"sampling_rate_hz": 1.0}, r"expected an array \[sample\] or \[record, sample\]"),
+        (Stream(), {"sampling_rate_hz": 1.0}, "sampling_rate_hz: expected it with an array only"),
+        ("nowhere/*.mseed", {}, r"nowhere/\*.mseed: expected files, a glob or a folder with files, received none"),
+        ([], {}, "records: expected at least one, received none"),
+        (np.ones((2, 300)), {"origin_time": "2011-03-11"}, "origin_time: expected none for a model of task waveforms"),
+        (np.ones((2, 300)), {"latency_min": 3.0}, "latency_min: expected none for a model of task waveforms"),
+    ],
+)
+def test_what_can_not_be_answered_is_refused(plain, records, options, message):
+    with pytest.raises(ValueError, match=message):
+        predict(plain, records, **options)
+
+
+def test_files_are_listed_once_in_the_order_given(tmp_path):
+    for name in ("b/2", "b/1", "a", ".hidden", "b/.git/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    found = list_files([tmp_path / "b", tmp_path / "a", str(tmp_path / "*")])
+    assert [file.relative_to(tmp_path).as_posix() for file in found] == ["b/1", "b/2", "a"]
+
+
+def test_the_stable_version_is_asked_else_the_latest(place, plain, tmp_path):
+    shutil.copytree(place / "models", tmp_path / "models")
+    model = tmp_path / "models" / "plain"
+    shutil.copytree(model / "1", model / "2")
+    labels.publish(tmp_path / "models", "plain", 2, "canary")
+    assert load_model(model).folder.name == "1"
+    labels.promote(tmp_path / "models", "plain")
+    assert load_model(model).folder.name == "2"
+    assert load_model(model / "1").folder.name == "1"
+    (tmp_path / "models" / "models.config").unlink()
+    assert load_model(model).folder.name == "2"
+    with pytest.raises(ValueError, match="expected an exported model, received a folder without versions"):
+        load_model(tmp_path)
+    (model / "1" / "assets.extra" / "metadata.json").unlink()
+    with pytest.raises(ValueError, match=r"metadata\.json: expected the metadata of an exported model"):
+        load_model(model / "1")
+
+
+def test_a_model_that_knows_no_waveforms_says_so(tmp_path, untrained_run, tiny_records, write_waveforms):
+    from seis_tf import examples
+
+    features = tuple(examples.waveform_features((8, 9), None, None))
+    records = tiny_records()
+    for record in records:
+        del record.values["waveform"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examples, "waveform_features", lambda *args: list(features))
+        write_waveforms(tmp_path / "data", records, sampling_rate_hz=None)
+    export(untrained_run(tmp_path / "run", tmp_path / "data", TrainJob(model=MLP)), tmp_path / "models", "mat")
+    with pytest.raises(ValueError, match="expected a model that knows waveforms, received one that takes spectrograms"):
+        predict(tmp_path / "models" / "mat", np.ones((2, 300)), sampling_rate_hz=1.0)
+
+
+# DART
+
+
+@pytest.fixture(scope="module")
+def events(place) -> Path:
+    settings = FakequakeSettings(record_min=45, silent_probability=0.2)
+    return write_fakequakes(place / "fakequakes", simulate(settings, load_greens(), 30, seed=0), load_greens(), raw=1)
+
+
+@pytest.fixture(scope="module")
+def dart(place, events, untrained_run) -> Exported:
+    prepare_dart(events, place / "data-dart", DartJob())
+    job = TrainJob(model=Conv1dSettings(use_mask=True), training=TrainingSettings(members=3))
+    return load_model(export(untrained_run(place / "run-dart", place / "data-dart", job), place / "models", "dart"))
+
+
+BUOYS = ("46404", "46407", "46419")
+
+
+def test_windows_are_answered_as_the_run_answers_them(place, dart):
+    run = runs.load_run(place / "run-dart")
+    stored = list(shards.iterate(place / "data-dart", run.config.info, "test"))
+    level, mask = (np.stack([record[name] for record in stored]) for name in ("water_level_m", "mask"))
+    answers = predict(dart, np.where(mask > 0, level, np.nan), buoy_names=BUOYS)
+    slip = run.predict([level, mask]).mean(axis=0)
+    for answer, expected in zip(answers, slip, strict=True):
+        assert list(answer["weights_m"]) == list(run.config.info.source_names)
+        np.testing.assert_allclose(list(answer["weights_m"].values()), expected, atol=1e-5)
+        wave = load_greens().waves(expected)
+        gauge = load_greens().gauge_names.index("46411")
+        np.testing.assert_allclose(answer["forecast_m"]["46411"], wave[:, gauge], atol=1e-5)
+        assert answer["peak_m"]["46411"] == pytest.approx(wave[:, gauge].max(), abs=1e-5)
+        assert answer["peak_minute"]["46411"] == wave[:, gauge].argmax()
+        assert answer["mw_50"][0] <= answer["mw"] <= answer["mw_50"][1] < answer["mw_95"][1]
+    assert "mw_80" not in rows(answers)[0]  # a pair is no cell
+    assert {"record", "mw", "outside", "samples 46404", "peak_m 46411"} <= set(rows(answers)[0])
+
+
+def test_a_window_is_given_with_its_buoys_in_order(dart):
+    window = np.zeros((45, 3))
+    with pytest.raises(ValueError, match=r"expected \['46404', '46407', '46419'\], received \[.*\]: another order"):
+        predict(dart, window, buoy_names=("46407", "46404", "46419"))
+    with pytest.raises(ValueError, match=r"buoys: expected .*, received \[\]: not named"):
+        predict(dart, window)
+    with pytest.raises(ValueError, match=r"expected \[.., 45 steps of 1 min, 3 buoys\], received shape \(15, 3\)"):
+        predict(dart, np.zeros((15, 3)), buoy_names=BUOYS)
+    with pytest.raises(ValueError, match="event 0: expected at least one sample in the window"):
+        predict(dart, np.full((45, 3), np.nan), buoy_names=BUOYS)
+    with pytest.raises(ValueError, match="detided water column in metres, at most .* m, received 5000"):
+        predict(dart, window + 5000.0, buoy_names=BUOYS)
+    with pytest.raises(ValueError, match="resample: expected none for a model of task dart"):
+        predict(dart, window, buoy_names=BUOYS, resample=True)
+
+
+def test_what_is_not_delivered_yet_is_masked(dart):
+    window = 0.01 * np.random.default_rng(0).normal(size=(45, 3))
+    late = predict(dart, window, buoy_names=BUOYS, latency_min=5)[0]
+    assert late["samples"] == {"46404": "40/45", "46407": "40/45", "46419": "40/45"}
+    cut = window.copy()
+    cut[40:] = np.nan
+    assert late["weights_m"] == predict(dart, cut, buoy_names=BUOYS)[0]["weights_m"]
+
+
+def test_an_epicentre_elsewhere_is_outside_the_region(dart):
+    window = 0.01 * np.random.default_rng(0).normal(size=(45, 3))
+    there = predict(dart, window, buoy_names=BUOYS, epicentre=(-124.5, 44.0))[0]
+    japan = predict(dart, window, buoy_names=BUOYS, epicentre=(142.4, 38.3))[0]
+    assert (there["outside"], japan["outside"]) == (False, True)
+    assert "epicentre" in japan["region"]
+
+
+def test_raw_buoy_files_of_an_event_are_detided_and_answered(dart, events):
+    folder = next((events / "raw").iterdir())
+    answer = predict(dart, folder)[0]
+    assert answer["record"] == folder.name and answer["valid"] and answer["causal"]
+    assert not answer["outside"] and "epicentre" in answer["region"]  # both from event.json
+
+
+def _quarter_hours(path: Path, origin: datetime) -> None:
+    """A buoy's text from a day before the origin to an hour after it, with a tide and nothing else."""
+    lines = []
+    for step in range(-96, 5):
+        time = origin + timedelta(minutes=15 * step)
+        level = 2700 + 0.8 * np.cos(2 * np.pi * step / 4 / 12.42)
+        lines.append(f"{time:%Y %m %d %H %M %S} 1 {level:.3f}")
+    path.write_text("#YY  MM DD hh mm ss T   HEIGHT\n" + "\n".join(reversed(lines)) + "\n")
+
+
+def test_buoys_can_be_picked_from_among_others(dart, tmp_path):
+    origin = datetime(2018, 1, 23, 9, 31, 40, tzinfo=UTC)
+    for name in ("46404", "46407", "46410"):
+        _quarter_hours(tmp_path / f"{name}.txt", origin)
+    text = "2018-01-23T09:31:40Z"
+    with pytest.raises(ValueError, match=r"buoys: expected .*, received .*: .*unknown \['46410'\]"):
+        predict(dart, tmp_path, origin_time=text)
+    answer = predict(dart, tmp_path, origin_time=text, buoy_names=BUOYS)[0]
+    assert answer["samples"]["46419"] == "0/45" and answer["samples"]["46404"] == "3/45"
+    with pytest.raises(ValueError, match="expected an origin time for a record with dates, received none"):
+        predict(dart, tmp_path, buoy_names=BUOYS)
+
+
+def test_the_kodiak_records_are_masked_and_flagged(dart, shared_data):
+    """Two of the three buoys have no samples before minute 45; the source is far from Cascadia."""
+    file = shared_data / "dart" / "observed" / "kodiak2018_observation_Alaska.h5"
+    answer = predict(dart, file, buoy_names=BUOYS, epicentre=(-149.17, 56.0))[0]
+    assert answer["outside"]
+    assert answer["samples"]["46404"] == answer["samples"]["46407"] == "0/45"
+    assert answer["samples"]["46419"] == "31/45"
