@@ -1,7 +1,7 @@
 """Shards -> `tf.data`, and shards -> arrays in memory: what training, evaluation and a user's own script read.
 
-Everything is checked against `dataset.json` first: a model or a script that expects another task, order or shape is refused
-with both printed. Batches are cut before records are parsed, because parsing a batch at once is twice as fast.
+Everything is checked against `dataset.json` first: a model or a script that expects another task, order or shape is
+refused with both printed. Batches are cut before records are parsed, because parsing a batch at once is twice as fast.
 """
 
 from __future__ import annotations
@@ -94,15 +94,16 @@ def records(
     wanted = [info.feature(name) for name in features]
     paths = [str(path) for path in shards.shard_paths(Path(folder), info, split)]
     number = _as_seed(seed)
-    files = tf.data.Dataset.from_tensor_slices(paths)
+    stored = tf.data.TFRecordDataset(paths, buffer_size=8 << 20)
     if shuffle:
+        files = tf.data.Dataset.from_tensor_slices(paths)
         files = files.shuffle(len(paths), seed=number, reshuffle_each_iteration=True)
-    stored = files.interleave(
-        lambda path: tf.data.TFRecordDataset(path, buffer_size=8 << 20),
-        cycle_length=min(len(paths), 4),
-        num_parallel_calls=tf.data.AUTOTUNE if len(paths) > 1 else None,
-        deterministic=deterministic,
-    )
+        stored = files.interleave(
+            lambda path: tf.data.TFRecordDataset(path, buffer_size=8 << 20),
+            cycle_length=min(len(paths), 4),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=deterministic,
+        )
     if cache:
         stored = stored.cache()
     if shuffle:
@@ -113,7 +114,9 @@ def records(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=deterministic,
     )
-    return parsed.prefetch(tf.data.AUTOTUNE)
+    full, rest = divmod(info.splits[split].records, batch_size)
+    known = tf.data.experimental.assert_cardinality(full + (rest > 0 and not drop_remainder))
+    return parsed.apply(known).prefetch(tf.data.AUTOTUNE)
 
 
 def classification(
@@ -152,15 +155,16 @@ def classification(
     noise = pool["waveform"][change.is_noise(pool["label"])]
     batches = records(folder, split, ("waveform", "label"), batch_size, shuffle=shuffle, seed=seed, cache=cache)
 
-    def changed(number, record):
-        step = tf.stack([tf.constant(seed, tf.int32), tf.cast(number, tf.int32)])
+    def changed(record, number):
+        step = tf.stack([tf.constant(seed, tf.int32), tf.cast(number % (1 << 30), tf.int32)])
         partners = tf.random.stateless_uniform(
             tf.shape(record["label"]), step + 7, maxval=max(len(noise), 1), dtype=tf.int32
         )
         partner = tf.gather(tf.constant(noise), partners) if len(noise) else record["waveform"]
         return norm(change(record["waveform"], partner, step)), record["label"]
 
-    return batches.enumerate().map(changed, num_parallel_calls=tf.data.AUTOTUNE)
+    draws = tf.data.Dataset.random(seed=_as_seed(seed), rerandomize_each_iteration=True)
+    return tf.data.Dataset.zip(batches, draws).map(changed, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def load_arrays(folder: Path | str, info: DatasetInfo, split: str, features: Sequence[str]) -> dict[str, np.ndarray]:
@@ -198,6 +202,8 @@ class Augmentation:
             raise ValueError("augment: expected a data set with waveforms, received one with spectrograms only")
         self.settings = settings
         self.n_samples = info.feature("waveform").shape[0]
+        if settings.noise_probability and "noise" not in info.class_names:
+            raise ValueError(f"noise_probability: expected a class noise, received classes {list(info.class_names)}")
         self.noise_class = info.class_names.index("noise") if "noise" in info.class_names else None
         self.spectrogram = Spectrogram(
             SpectrogramSettings.model_validate(info.job["spectrogram"]), info.sampling_rate_hz
@@ -217,7 +223,7 @@ class Augmentation:
         """
         batch, settings = tf.shape(waveforms)[0], self.settings
         draws = tf.random.stateless_uniform([4, batch], seed)
-        if settings.noise_probability and self.noise_class is not None:
+        if settings.noise_probability:
             snr_db = settings.noise_snr_db[0] + draws[0] * (settings.noise_snr_db[1] - settings.noise_snr_db[0])
             ratio = tf.math.divide_no_nan(_rms(waveforms), _rms(noise)) * tf.pow(10.0, -snr_db / 20)[:, None]
             added = tf.where(draws[1] < settings.noise_probability, tf.sign(draws[3] - 0.5), 0.0)[:, None]

@@ -49,10 +49,13 @@ def load(folder: Path | str, splits: Sequence[str], features: Sequence[str]) -> 
         features: names; those that the data set lacks are left out.
 
     Raises:
-        ValueError: no such data set; a shard is damaged.
+        ValueError: no such data set; a shard is damaged; none of the features is there.
     """
     info = pipeline.open_dataset(folder)
     names = [name for name in features if info.has(name)]
+    if not names:
+        received = [feature.name for feature in info.features]
+        raise ValueError(f"{folder}: expected one of the features {list(features)}, received {received}")
     parts = [pipeline.load_arrays(folder, info, split, names) for split in splits]
     bounds = np.cumsum([0] + [len(part[names[0]]) for part in parts])
     rows = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(splits)}
@@ -85,7 +88,7 @@ def classification_data(table: Table, settings: TrainingSettings, train: np.ndar
         weights,
         training_inputs=(table["waveform"],),
         transform=_Change(repr((info.fingerprint, info.job, settings.augment, norm.get_config())), change, norm),
-        companions=np.flatnonzero(change.is_noise(labels)) if change.noise_class is not None else None,
+        companions=np.flatnonzero(change.is_noise(labels)) if settings.augment.noise_probability else None,
     )
 
 
@@ -96,7 +99,9 @@ def standardised(table: Table, train: np.ndarray) -> np.ndarray:
         return np.concatenate([spectrograms.standardise(power[i : i + 256]) for i in range(0, len(power), 256)])
     if mode == "dataset":
         mean, std = statistics(power[train])
-        return ((power - mean[:, None]) / np.where(std > 0, std, 1)[:, None]).astype(np.float32)
+        # A frequency that never varies in training tells nothing later: 0, as the layer has it.
+        scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
+        return ((power - mean[:, None]) * scale[:, None]).astype(np.float32)
     return power
 
 
