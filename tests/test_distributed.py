@@ -15,7 +15,7 @@ from seis_tf.config import DartJob, FakequakeSettings
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.synthetic import fakequake_files, fakequakes
 from seis_tf.tuning import distributed, search
-from seis_tf.tuning.search import SearchSettings
+from seis_tf.tuning.settings import SearchSettings
 from seis_tf.unit_sources import load_greens
 
 SETTINGS = SearchSettings(model="slip_mlp", trials=6, epochs=3, objective="val_mse", together=1)
@@ -99,7 +99,7 @@ def test_a_result_that_comes_twice_counts_once(dataset, space_file, tmp_path):
 def test_a_killed_worker_and_a_restarted_chief_lose_no_trial(dataset, space_file, tmp_path, address):
     out = tmp_path / "s"
     chief_code = (
-        "import json, sys; from seis_tf.tuning import distributed; from seis_tf.tuning.search import SearchSettings; "
+        "import json, sys; from seis_tf.tuning import distributed; from seis_tf.tuning.settings import SearchSettings; "
         "from pathlib import Path; d, o, a, s, f = sys.argv[1:]; "
         "distributed.run_chief(d, o, SearchSettings(**json.loads(s)), a, space_file=Path(f), timeout_s=8)"
     )

@@ -11,8 +11,8 @@ from seis_tf.prepare_dart import prepare_dart
 from seis_tf.presets import preset_tree
 from seis_tf.progress import Progress
 from seis_tf.synthetic import fakequake_files, fakequakes
-from seis_tf.tuning import oracles, report, search, spaces
-from seis_tf.tuning.search import SearchSettings
+from seis_tf.tuning import oracles, report, results, search, spaces
+from seis_tf.tuning.settings import SearchSettings
 from seis_tf.tuning.trials import Outcome, Trainer, TrialJob, checkpoint_path
 from seis_tf.unit_sources import load_greens
 
@@ -181,7 +181,7 @@ def test_more_failures_than_successes_stop_the_search_with_a_summary(tmp_path):
         {"status": "COMPLETED"},
     ]
     with pytest.raises(ValueError, match="received 2 of 3; most often: no memory"):
-        search.check_failures(rows, tmp_path)
+        results.check_failures(rows, tmp_path)
 
 
 def test_many_failures_in_a_row_do_not_end_the_search_before_its_time(dataset, space_file, tmp_path, monkeypatch):

@@ -26,16 +26,15 @@ from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.engine.oracle import synchronized
 
 from seis_tf.tuning import oracles, spaces
+from seis_tf.tuning.results import check_failures, write_results
 from seis_tf.tuning.search import (
     Loop,
-    SearchSettings,
     Status,
-    check_failures,
     open_search,
     space_for,
     status_of,
-    write_results,
 )
+from seis_tf.tuning.settings import SearchSettings
 
 _GOODBYE_SECONDS = 3.0
 

@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from seis_tf import figures
 from seis_tf.report import KeyNumber, Picture, Report, Section, Table, write_report
-from seis_tf.tuning.search import SearchSettings
+from seis_tf.tuning.settings import SearchSettings
 from seis_tf.tuning.trials import direction
 
 

@@ -7,42 +7,26 @@ and report.html the answer. The objective is a validation score; nothing here op
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import keras_tuner as kt
-from pydantic import Field
 
 from seis_tf import __version__, jobs
-from seis_tf.config import Settings, TrainJob, load_settings, load_tree, write_atomically, write_json
+from seis_tf.config import Settings, load_settings, load_tree, write_json
 from seis_tf.progress import Progress
 from seis_tf.shards import load_dataset
 from seis_tf.tuning import oracles, spaces
+from seis_tf.tuning.results import check_failures, write_results
+from seis_tf.tuning.settings import SearchSettings
 from seis_tf.tuning.trials import Outcome, Trainer, TrialJob
 
 _CHECKPOINT_SECONDS = 5.0
-
-
-class SearchSettings(Settings):
-    """All of a search but the data."""
-
-    model: Literal["mlp", "cnn", "conv1d", "slip_mlp"]
-    tuner: Literal["random", "bayesian", "hyperband"] = "random"
-    trials: int = Field(20, gt=0)
-    epochs: int = Field(30, gt=0, description="of a trial; hyperband's longest")
-    objective: str = "val_loss"
-    folds: int = Field(0, ge=0, description="grouped folds that score a trial; 0 scores on the valid split")
-    executions: int = Field(1, gt=0, description="seeds that a trial is trained with")
-    seed: int = Field(0, ge=0)
-    together: int = Field(8, gt=0, description="trials asked for at once")
-    base: dict[str, Any] = Field({}, description="settings of the job that are not searched")
 
 
 class SearchRecord(Settings):
@@ -98,19 +82,6 @@ def warnings_for(dataset: Path | str, settings: SearchSettings, space_file: Path
     if points < settings.trials and settings.tuner != "hyperband":
         return [f"the space has {points:.0f} points, fewer than {settings.trials} trials: the search will end early"]
     return []
-
-
-def retrain(dataset: Path | str, out: Path) -> dict[str, Any]:
-    """Trains the best job on the train split and judges it once on the test split, in SEARCH/best-run.
-
-    Raises:
-        ValueError: no trial was scored.
-    """
-    from seis_tf import evaluation, runs
-
-    best = load_settings(TrainJob, Path(out) / "best.json", {})
-    runs.train(dataset, best, Path(out) / "best-run", resume=(Path(out) / "best-run" / "config.json").is_file())
-    return evaluation.evaluate(Path(out) / "best-run")
 
 
 def search(
@@ -301,71 +272,6 @@ class Loop:
 
     def _late(self) -> bool:
         return self.until is not None and time.monotonic() > self.until
-
-
-def write_results(out: Path, settings: SearchSettings, space: spaces.Space, oracle: kt.Oracle) -> list[dict[str, Any]]:
-    """trials.csv and best.json (a job for `train --config`); returns the trials, best first."""
-    rows = []
-    for trial in oracles.ended(oracle):
-        values = trial.hyperparameters.values
-        row: dict[str, Any] = {"trial": trial.trial_id, "status": trial.status, "score": _number(trial.score)}
-        row |= {name: _number(trial.metrics.get_best_value(name)) for name in sorted(trial.metrics.metrics)}
-        row |= {name: value for name, value in values.items() if name in _names(space, values)}
-        row |= {"epochs": int(values.get("tuner/epochs", settings.epochs)), "reason": trial.message or ""}
-        rows.append(row)
-    sign = 1 if oracle.objective.direction == "min" else -1
-    rows.sort(key=lambda row: (row["score"] is None, sign * (row["score"] or 0), row["trial"]))
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names)
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(out / "trials.csv", text.getvalue().encode())
-    best = best_job(settings, space, oracle)
-    if best is not None:
-        write_json(out / "best.json", best)
-    return rows
-
-
-def best_job(settings: SearchSettings, space: spaces.Space, oracle: kt.Oracle) -> TrainJob | None:
-    """The job of the best trial, None where none was scored."""
-    done = [trial for trial in oracles.ended(oracle) if trial.status == "COMPLETED"]
-    if not done:
-        return None
-    best = (min if oracle.objective.direction == "min" else max)(done, key=lambda trial: trial.score)
-    job = spaces.job_of(settings.model, space, best.hyperparameters.values, settings.base)
-    update = {"epochs": settings.epochs, "seed": settings.seed, "monitor": settings.objective}
-    return job.model_copy(update={"training": job.training.model_copy(update=update)})
-
-
-def check_failures(rows: list[dict[str, Any]], out: Path) -> None:
-    """Refuses a search of which more than half failed.
-
-    Raises:
-        ValueError: counts and the commonest reason.
-    """
-    failed = [row for row in rows if row["status"] == "FAILED"]
-    if len(failed) * 2 > len(rows):
-        reasons = [row["reason"] for row in failed]
-        commonest = max(set(reasons), key=reasons.count)
-        raise ValueError(
-            f"{out}: expected at most half of the trials to fail, received {len(failed)} of {len(rows)}; "
-            f"most often: {commonest}"
-        )
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _names(space: spaces.Space, values: dict[str, Any]) -> set[str]:
-    names = set()
-    for name, parameter in space.items():
-        if isinstance(parameter, spaces.Widths):
-            names |= {f"{name}.layers", *(f"{name}.{i}" for i in range(values.get(f"{name}.layers", 0)))}
-        else:
-            names.add(name)
-    return names
 
 
 def _check_same(path: Path, record: SearchRecord) -> None:

@@ -46,7 +46,7 @@ def tune(
     if (role is None) != (oracle is None):
         raise typer.BadParameter("expected --role and --oracle together, received one of them")
     console.load_tensorflow()
-    from seis_tf.tuning import distributed, report, search
+    from seis_tf.tuning import distributed, report, results, search
 
     settings = search.settings_for(
         model, config, tuner=tuner, trials=trials, epochs=epochs, objective=objective, folds=folds,
@@ -73,7 +73,7 @@ def tune(
         else:
             rows = search.search(dataset, out, settings, minutes=minutes, **common)
     if retrain:
-        search.retrain(dataset, out)
+        results.retrain(dataset, out)
     report.write(out, settings, rows)
     if json:
         console.print_json(rows)
