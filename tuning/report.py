@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from sklearn.ensemble import RandomForestRegressor
 
 from seis_tf import figures
@@ -25,9 +26,9 @@ def write(out: Path, settings: SearchSettings, rows: list[dict[str, Any]]) -> Pa
     """
     scored = [row for row in rows if row["score"] is not None]
     failed = [row for row in rows if row["score"] is None]
-    names = parameter_names(rows)
+    names = [name for name in parameter_names(rows) if len({row.get(name) for row in rows}) > 1]
     sections = [_best(scored, names, settings)]
-    if len(scored) >= 3:
+    if len(scored) >= 3 and names:
         sections.append(_what_mattered(scored, names, settings))
     if failed:
         table = Table(["trial", "reason"], [[row["trial"], row["reason"]] for row in failed])
@@ -105,6 +106,7 @@ def slices_figure(rows: list[dict[str, Any]], names: list[str], objective: str) 
         )
         if not words and _is_wide([v for v, _ in known]):
             ax.set_xscale("log")
+            ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set(xlabel=name, ylabel=objective)
     return figure
 
@@ -140,7 +142,7 @@ def _best(scored: list[dict[str, Any]], names: list[str], settings: SearchSettin
     ]
     caption = "The best ten. Spread: standard deviation over the folds and seeds of a trial, where there are several."
     pictures = (
-        Picture("best-so-far", curve_figure(scored, settings.objective), "Each trial and the best so far.", "half"),
+        Picture("best-so-far", curve_figure(scored, settings.objective), "Each trial and the best so far.", "card"),
     )
     return Section(
         "The best trials", tables=(Table(header, body, caption, strong=(0,)),), pictures=pictures if scored else ()
@@ -150,17 +152,16 @@ def _best(scored: list[dict[str, Any]], names: list[str], settings: SearchSettin
 def _what_mattered(scored: list[dict[str, Any]], names: list[str], settings: SearchSettings) -> Section:
     weights = importance(scored, names)
     table = Table(["parameter", "importance"], [[name, f"{value:.2f}"] for name, value in list(weights.items())[:8]])
-    searched = [name for name in names if len({row.get(name) for row in scored}) > 1]
     pictures = (
         Picture(
             "parallel",
-            parallel_figure(scored, searched, settings.objective),
+            parallel_figure(scored, names, settings.objective),
             "Dark lines are the better trials.",
             "wide",
         ),
         Picture(
             "slices",
-            slices_figure(scored, searched, settings.objective),
+            slices_figure(scored, names, settings.objective),
             "The score against one parameter at a time.",
             "wide",
         ),
