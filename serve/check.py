@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ WARM_CALLS = 30
 WARM_BATCH = 32
 
 
-# (report, loaded model, run, graph, test records) -> None
-Answers = Callable[["Report", Any, Run, Any, "TestRecords"], None]
+# A signature as a function of arrays
+Ask = Callable[..., dict[str, np.ndarray]]
+# (report, signatures by name, run, graph, test records) -> None
+Answers = Callable[["Report", dict[str, Ask], Run, Any, "TestRecords"], None]
 
 
 class CheckFailed(ValueError):
@@ -42,6 +44,8 @@ class Report:
     records: int
     results: list[dict[str, Any]] = field(default_factory=list)
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    output_limit: float = OUTPUT_LIMIT
+    prefix: str = ""
 
     @property
     def passed(self) -> bool:
@@ -56,15 +60,21 @@ class Report:
         largest = float(np.abs(received.astype(np.float64) - expected).max(initial=0.0))
         passed = bool(largest <= allowed)  # False for NaN
         largest = largest if np.isfinite(largest) else None
-        self.results.append({"name": name, "passed": passed, "largest": largest, "allowed": allowed})
+        self.results.append({"name": self.prefix + name, "passed": passed, "largest": largest, "allowed": allowed})
 
     def note(self, name: str, passed: bool, detail: str = "") -> None:
         """Notes something that holds or not."""
-        self.results.append({"name": name, "passed": bool(passed)} | ({"detail": detail} if detail else {}))
+        result = {"name": self.prefix + name, "passed": bool(passed)}
+        self.results.append(result | ({"detail": detail} if detail else {}))
+
+    def part(self, name: str, output_limit: float) -> Report:
+        """A report that notes into this one, with `name` before each result's and a limit of its own for answers."""
+        return replace(self, prefix=f"{name}: ", output_limit=output_limit)
 
     def describe(self) -> dict[str, Any]:
         """As it stands in `check.json`."""
-        return {"passed": self.passed} | asdict(self)
+        own = {"records": self.records, "results": self.results, "latency_ms": self.latency_ms}
+        return {"passed": self.passed} | own
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,8 @@ def check(folder: Path, run: Run, graph: Graph, records: TestRecords, answers: A
     report.latency_ms = latency_ms(loaded, signatures)
     count = warmup.replay(folder / "assets.extra" / warmup.FILE, loaded)
     report.note("warm-up", count > 0, f"{count} requests answered")
-    answers(report, loaded, run, graph, records)
+    check_empty(report, loaded.signatures["serving_default"], signatures["serving_default"])
+    answers(report, {key: as_arrays(function) for key, function in loaded.signatures.items()}, run, graph, records)
     return report
 
 
@@ -157,17 +168,18 @@ def latency_ms(loaded, signatures: Mapping[str, Signature]) -> dict[str, dict[st
     return measured
 
 
-def check_empty(report: Report, function, inputs: dict[str, tf.Tensor]) -> None:
+def check_empty(report: Report, function, signature: Signature) -> None:
     """A request without records is refused in words: some convolutions fail on it in obscure ways."""
+    one = warmup.noise(signature, 1, np.random.default_rng(0))
     try:
-        function(**inputs)
+        function(**{name: tf.constant(values[:0]) for name, values in one.items()})
     except tf.errors.InvalidArgumentError as err:
         report.note("empty batch is refused", "at least one record" in err.message)
     else:
         report.note("empty batch is refused", False, "it was answered")
 
 
-def as_arrays(function):
+def as_arrays(function) -> Ask:
     """A signature as a function of arrays."""
     return lambda **inputs: {
         name: value.numpy() for name, value in function(**{k: tf.constant(v) for k, v in inputs.items()}).items()

@@ -16,23 +16,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from seis_tf import runs
 from seis_tf.config import write_json
 from seis_tf.runs import Run
-from seis_tf.serve import check_dart, check_waveforms, labels
+from seis_tf.serve import check_dart, check_waveforms, labels, tflite
 from seis_tf.serve.calibration import read_calibration
 from seis_tf.serve.card import model_card
 from seis_tf.serve.check import CheckFailed, Report, check, load_test_records
 from seis_tf.serve.dart_graph import Forecaster
-from seis_tf.serve.signature import Graph, Signature
+from seis_tf.serve.signature import Graph, save
 from seis_tf.serve.warmup import FILE as WARMUP_FILE
 from seis_tf.serve.warmup import write_warmup
 from seis_tf.serve.waveform_graph import Classifier
 
 METADATA_VERSION = 1
 EXTRA = "assets.extra"
+FORMATS = ("saved_model", "tflite")
 _ANSWERS = {"waveforms": check_waveforms.answers, "dart": check_dart.answers}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -43,6 +42,7 @@ def export(
     name: str,
     *,
     label: str | None = None,
+    formats: Sequence[str] = ("saved_model",),
     dataset: Path | str | None = None,
 ) -> Path:
     """Publishes a run as the next version of a model.
@@ -52,6 +52,7 @@ def export(
         models_folder: MODELS; made if it is not there.
         name: of the model: letters, digits, `_`, `.`, `-`.
         label: "stable" (the default) or "canary".
+        formats: with "tflite" the version also holds `assets.extra/model.tflite`; the SavedModel is always made.
         dataset: the run's data set, where it is not at its old place; its test records check the export.
 
     Returns:
@@ -63,6 +64,9 @@ def export(
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"name: expected letters, digits, '_', '.' or '-', received {name!r}")
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ValueError(f"formats: expected some of {list(FORMATS)}, received {unknown}")
     run = runs.load_run(run_folder)
     records = load_test_records(Path(dataset or run.config.dataset), run.config.info)
     graph = graph_of(run)
@@ -78,6 +82,9 @@ def export(
         save(signatures, graph.variables, aside)
         write_warmup(extra / WARMUP_FILE, name, signatures)
         report = check(aside, run, graph, records, _ANSWERS[graph.info.task])
+        if "tflite" in formats:
+            answers = tflite.write_tflite(extra / tflite.FILE, run, graph)
+            _ANSWERS[graph.info.task](report.part("tflite", tflite.OUTPUT_LIMIT), answers, run, graph, records)
         _refuse_failed(report, name)
         write_json(extra / "check.json", report.describe())
         for file, content in graph.files().items():
@@ -110,14 +117,6 @@ def graph_of(run: Run) -> Classifier | Forecaster:
     if info.task == "waveforms":
         return Classifier(run.model, info, calibration.temperature)
     return Forecaster(run.model, info, calibration.bounds())
-
-
-def save(signatures: dict[str, Signature], variables: Sequence[tf.Variable], folder: Path) -> None:
-    """Writes a SavedModel with these signatures."""
-    module = tf.Module()
-    module.kept = list(variables)
-    traced = {name: signature.traced().get_concrete_function() for name, signature in signatures.items()}
-    tf.saved_model.save(module, str(folder), signatures=traced)
 
 
 def metadata(run: Run, graph: Graph, name: str, version: int) -> dict[str, Any]:

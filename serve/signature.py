@@ -8,8 +8,9 @@ is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -85,3 +86,11 @@ def of_width(tensor: tf.Tensor, name: str, expected: tuple[int, ...]) -> tf.Tens
     right &= tf.reduce_all(tf.equal(received[1:], tf.constant(expected, tf.int32))) & tf.reduce_all(received > 0)
     with tf.control_dependencies([tf.debugging.Assert(right, [message, received])]):
         return tf.ensure_shape(tf.identity(sent), [None, *expected])
+
+
+def save(signatures: Mapping[str, Signature], variables: Sequence[tf.Variable], folder: Path) -> None:
+    """Writes a SavedModel with these signatures."""
+    module = tf.Module()
+    module.kept = list(variables)
+    traced = {name: signature.traced().get_concrete_function() for name, signature in signatures.items()}
+    tf.saved_model.save(module, str(folder), signatures=traced)

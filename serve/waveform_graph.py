@@ -66,10 +66,13 @@ class Classifier:
             [batch, member, class].
         info: of the data set that it was trained on.
         temperature: log probabilities are divided by it.
+        precision: of trend removal and band-pass; float64 as in stage 1, float32 where nothing else can be had.
     """
 
-    def __init__(self, model: keras.Model, info: DatasetInfo, temperature: float = 1.0):
-        self.model, self.info, self.temperature = model, info, temperature
+    def __init__(
+        self, model: keras.Model, info: DatasetInfo, temperature: float = 1.0, precision: tf.DType = tf.float64
+    ):
+        self.model, self.info, self.temperature, self.precision = model, info, temperature, precision
         self.record = RecordSettings.model_validate(info.job["record"]) if info.has("waveform") else None
         self.standardise = pipeline.standardiser(info)
         self.members = model.output_shape[1] if len(model.output_shape) == 3 else 1
@@ -78,7 +81,8 @@ class Classifier:
             settings = SpectrogramSettings.model_validate(info.job["spectrogram"])
             self.spectrogram = Spectrogram(settings, info.sampling_rate_hz)
             if raw_input(info).possible and self.record.bandpass_hz:
-                self.filter = tf.Variable(_filter_matrix(self.record, info.sampling_rate_hz), trainable=False)
+                matrix = _filter_matrix(self.record, info.sampling_rate_hz)
+                self.filter = tf.Variable(matrix, trainable=False, dtype=precision)
 
     @property
     def variables(self) -> list[tf.Variable]:
@@ -154,7 +158,7 @@ class Classifier:
         return np.array([examples.encode({feature.name: power}, [feature]) for power in powers], object)
 
     def _transformed(self, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        waveform, alive = prepare_waveform(waveform, self.record, self.filter)
+        waveform, alive = prepare_waveform(waveform, self.record, self.filter, self.precision)
         return _where_finite(self.spectrogram(waveform), alive)
 
     def _classify(self, spectrogram: tf.Tensor, valid: tf.Tensor) -> Tensors:
@@ -194,23 +198,24 @@ class Classifier:
 
 
 def prepare_waveform(
-    waveform: tf.Tensor, settings: RecordSettings, matrix: tf.Variable | None
+    waveform: tf.Tensor, settings: RecordSettings, matrix: tf.Variable | None, precision: tf.DType = tf.float64
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """In the graph what stage 1 does to a window: trend removed, and band-passed.
 
-    Computed in float64, as stage 1 does: an offset of 1e6 counts would eat a weak signal's digits.
+    Computed in float64 by default, as stage 1 does: an offset of 1e6 counts would eat a weak signal's digits.
 
     Args:
         waveform: float32 [batch, sample].
         settings: length, trend and band.
         matrix: of `_filter_matrix`, where there is a band.
+        precision: of the computation.
 
     Returns:
         float32 [batch, sample], zeros for a bad record; bool [batch], False for one that is not finite or constant.
     """
     waveform = of_width(waveform, "waveform", (settings.length_samples,))
     finite = tf.reduce_all(tf.math.is_finite(waveform), axis=1)
-    samples = tf.cast(tf.where(finite[:, None], waveform, tf.zeros_like(waveform)), tf.float64)
+    samples = tf.cast(tf.where(finite[:, None], waveform, tf.zeros_like(waveform)), precision)
     prepared = _without_trend(samples, settings.detrend)
     # What is left of a constant or of a straight line is the rounding of float32 samples.
     moving = tf.reduce_max(tf.abs(_without_trend(samples, "constant")), axis=1)

@@ -23,7 +23,6 @@ from seis_tf.serve.waveform_graph import Classifier, raw_input, with_temperature
 from seis_tf.unit_sources import load_greens, magnitude
 
 RECORD = {"length_samples": 70}
-SPECTROGRAM = {"nperseg": 14, "noverlap": 7, "nfft": 14}
 MLP = TrainJob(model=MlpSettings(hidden=(4,)))
 
 
@@ -258,17 +257,20 @@ def test_intervals_are_so_many_deviations_of_the_members(dart_info):
 # What is written
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory, tiny_records, write_waveforms) -> Path:
-    """The tiny data set with records as stage 1 leaves them: without a trend."""
-    folder = tmp_path_factory.mktemp("export") / "data"
-    records = tiny_records()
+def _as_prepared(records: list) -> list:
+    """Tiny records as stage 1 leaves them: without a trend."""
     for record in records:
         samples = signal.detrend(record.values["waveform"].astype(np.float64)).astype(np.float32)
         power = signal.spectrogram(samples.astype(np.float64), 100.0, ("tukey", 0.25), 14, 7, 14)[2]
         log10 = np.log10(np.maximum(power, 1e-8 * power.max())).astype(np.float32)
         record.values.update(waveform=samples, spectrogram=log10)
-    write_waveforms(folder, records)
+    return records
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, tiny_records, write_waveforms) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "data"
+    write_waveforms(folder, _as_prepared(tiny_records()))
     return folder
 
 
@@ -389,7 +391,7 @@ def test_a_name_that_is_no_folder_or_url_is_refused(tmp_path, run, name):
 
 def test_a_run_needs_its_own_data_set(tmp_path, run, tiny_records, write_waveforms):
     write_waveforms(tmp_path / "other", tiny_records(seed=9), fingerprint="another source")
-    with pytest.raises(ValueError, match="expected the run's data set of no source with its settings, received another"):
+    with pytest.raises(ValueError, match="expected the run's data set of no source with its .*, received another"):
         export(run, tmp_path / "models", "lab", dataset=tmp_path / "other")
     with pytest.raises(ValueError, match="expected a finished data set, received no dataset.json"):
         export(run, tmp_path / "models", "lab", dataset=tmp_path / "nowhere")
@@ -422,6 +424,33 @@ def test_temperature_of_the_run_is_in_the_graph(tmp_path, untrained_run, data):
     expected = np.cbrt(mean) / np.cbrt(mean).sum()
     np.testing.assert_allclose(answer["probabilities"].numpy()[0], expected, atol=1e-5)
     assert json.loads((folder / "assets.extra" / "metadata.json").read_text())["temperature"] == 3.0
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize("band", [None, (5.0, 30.0)])
+def test_a_tflite_file_of_built_in_operations_answers_the_same(
+    tmp_path, untrained_run, tiny_records, write_waveforms, band
+):
+    records = _as_prepared(tiny_records())
+    write_waveforms(tmp_path / "data", records, job={"record": RECORD | {"bandpass_hz": band}})
+    run = untrained_run(tmp_path / "run", tmp_path / "data", MLP)
+    folder = export(run, tmp_path / "models", "lab", formats=("saved_model", "tflite"))
+    interpreter = tf.lite.Interpreter(str(folder / "assets.extra" / "model.tflite"))
+    assert set(interpreter.get_signature_list()) == {"serving_default", "preprocess", "spectrogram"}
+    raw = np.stack([record.values["waveform"] for record in records[:4]])
+    raw[1, 3] = np.nan
+    received = interpreter.get_signature_runner("serving_default")(waveform=raw)
+    expected = tf.saved_model.load(str(folder)).signatures["serving_default"](waveform=tf.constant(raw))
+    assert received["valid"].tolist() == [True, False, True, True]
+    assert received["class_name"].tolist() == expected["class_name"].numpy().tolist()
+    np.testing.assert_allclose(received["probabilities"], expected["probabilities"], atol=1e-5)
+    results = json.loads((folder / "assets.extra" / "check.json").read_text())["results"]
+    assert "tflite: waveform against Keras" in {result["name"] for result in results}
+
+
+def test_an_unknown_format_is_refused(tmp_path, run):
+    with pytest.raises(ValueError, match=r"formats: expected some of \['saved_model', 'tflite'\], received \['onnx'\]"):
+        export(run, tmp_path, "lab", formats=("onnx",))
 
 
 def test_a_dart_run_is_exported_with_its_greens_functions(tmp_path, untrained_run):
