@@ -66,6 +66,22 @@ _CHOICES = {
     "/labels/{label}": {"label": {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_.-]+$"}},
 }
 _NAME = {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_.-]+$"}
+_FILE = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "b64": {"type": "string", "format": "byte"}},
+    "required": ["name", "b64"],
+}
+_QUESTION = {
+    "type": "object",
+    "properties": {
+        "model": _NAME,
+        "example": {"type": "integer", "minimum": 0},
+        "files": {"type": "array", "minItems": 1, "maxItems": 20, "items": _FILE},
+        "origin_time": {"type": "string", "description": "ISO 8601; for buoys' records with dates"},
+        "resample": {"type": "boolean", "description": "bring a record of another rate to the model's"},
+    },
+    "required": ["model"],
+}
 _FAULTS = {
     "400": "the request is wrong",
     "404": "no such model or version",
@@ -88,6 +104,17 @@ def describe() -> dict[str, Any]:
         paths[base + "/metadata"] = {"get": _operation("Signatures", parameters, _METADATA)}
     text = {"200": {"description": "Prometheus's text form", "content": {"text/plain": {"schema": {"type": "string"}}}}}
     paths[metrics.PATH] = {"get": {"summary": "Counts and times", "responses": text}}
+    examined = _json("what the page draws", {"type": "object", "required": ["model", "version", "task", "valid"]})
+    faults = {code: _json(reason, _ERROR) for code, reason in _FAULTS.items()}
+    paths["/page/answer"] = {
+        "post": {
+            "summary": "Ask a model about a file, as the page does",
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _QUESTION}}},
+            "responses": {"200": examined} | faults,
+        }
+    }
+    listed = _json("the models", {"type": "array", "items": {"type": "object", "required": ["name", "version"]}})
+    paths["/page/models"] = {"get": {"summary": "Models that the page offers", "responses": {"200": listed}}}
     info = {
         "title": "seis_tf local server",
         "version": version("seis_tf"),

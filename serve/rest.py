@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request, Response
 from google.protobuf import json_format
 from starlette.exceptions import HTTPException
 
-from seis_tf.serve import json_answers, json_requests, metrics, openapi
+from seis_tf.serve import json_answers, json_requests, metrics, openapi, page
 from seis_tf.serve.core import Core
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.limits import BodyReader, Receive
@@ -127,6 +127,7 @@ def _fastapi(core: Core, bodies: BodyReader) -> FastAPI:
     async def description() -> Response:
         return Response(orjson.dumps(openapi.describe()), media_type="application/json")
 
+    page.add_routes(app, core, bodies)
     return app
 
 

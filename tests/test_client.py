@@ -198,3 +198,24 @@ def test_over_rest_it_needs_no_tensorflow():
     program = "import sys; import seis_tf.serve.client; print('tensorflow' in sys.modules, 'grpc' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_client_of_somebody_else_talks_to_the_local_server(server):
+    """OpenVINO's client for TensorFlow Serving, unchanged: it asks for version 0 over REST when it means the latest."""
+    ovmsclient = pytest.importorskip("ovmsclient")
+    x = np.array([[0, 1, 2, 3], [4, 5, 6, 8]], np.float32)
+    for client in (
+        ovmsclient.make_http_client(f"127.0.0.1:{server.rest_port}"),
+        ovmsclient.make_grpc_client(f"127.0.0.1:{server.grpc_port}"),
+    ):
+        np.testing.assert_array_equal(client.predict({"x": x}, "toy"), x / 2 + 3)
+        np.testing.assert_array_equal(client.predict({"x": x}, "toy", model_version=1), x / 2 + 2)
+        status = client.get_model_status("toy")
+        assert {version: entry["state"] for version, entry in status.items()} == {2: "AVAILABLE", 1: "AVAILABLE"}
+        assert "DT_FLOAT" in str(client.get_model_metadata("toy"))
+        with pytest.raises(ovmsclient.tfs_compat.base.errors.ModelNotFoundError, match=r"Latest\(none\)|Specific"):
+            client.predict({"x": x}, "none")
+        with pytest.raises(
+            ovmsclient.tfs_compat.base.errors.InvalidInputError, match=r"\[batch, 4\], received \[2, 2\]"
+        ):
+            client.predict({"x": x[:, :2]}, "toy")
