@@ -41,9 +41,8 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, re
     masked = ask["masked"](water_level_m=np.where(mask > 0, level, 123.0).astype(np.float32), mask=mask)
     report.compare("mask against NaN", masked["weights_m"] / scale, received["weights_m"] / scale, report.output_limit)
     one = ask["serving_default"](water_level_m=gaps[:1])["weights_m"] / scale[:1]
-    report.compare(
-        "one record alone against its batch", one, received["weights_m"][:1] / scale[:1], report.output_limit
-    )
+    of_batch = received["weights_m"][:1] / scale[:1]
+    report.compare("one record alone against its batch", one, of_batch, report.output_limit)
     _check_bad_records(report, ask["serving_default"], graph, gaps[:1])
 
 

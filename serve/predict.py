@@ -102,7 +102,7 @@ def predict(
         epicentre: DART: degrees east and north; else the fit says whether the source is outside the trained region.
         latency_min: DART: minutes before the window's end that have not been delivered yet.
         buoy_names: DART: of an array's last axis, in order; of files, the buoys to take from among others.
-        figures: DART: folder that gets a picture of each event.
+        figures: DART: folder that gets the waves and the slip map of each event as PNG.
 
     Returns:
         One dict a record (a DART event), in the order given. Waveforms: `record`, `valid`, `class_name`,
@@ -119,8 +119,8 @@ def predict(
         _refuse(exported, {"sampling_rate_hz": sampling_rate_hz, "resample": resample or None})
         about = predict_dart.Event(origin_time, epicentre, latency_min)
         if isinstance(records, np.ndarray):
-            return predict_dart.predict_arrays(exported, records, buoy_names, about)
-        return predict_dart.predict_files(exported, list_files(records), buoy_names, about)
+            return predict_dart.predict_arrays(exported, records, buoy_names, about, figures)
+        return predict_dart.predict_files(exported, list_files(records), buoy_names, about, figures)
     dart_only = {"origin_time": origin_time, "epicentre": epicentre, "buoy_names": buoy_names, "figures": figures}
     _refuse(exported, dart_only | {"latency_min": latency_min or None})
     settings, rate_hz = _settings(exported, resample)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seis_tf.config import DartRecordSettings
+from seis_tf.config import DartRecordSettings, write_atomically
 from seis_tf.dart import DartEvent, check_window, event_from_records, outside_region
 from seis_tf.dart_arrays import read_json
 from seis_tf.dart_readers import parse_origin, read_record
@@ -39,7 +39,11 @@ class Event:
 
 
 def predict_files(
-    exported: Exported, files: list[Path], buoy_names: Sequence[str] | None, about: Event
+    exported: Exported,
+    files: list[Path],
+    buoy_names: Sequence[str] | None,
+    about: Event,
+    figures: Path | str | None = None,
 ) -> list[Answer]:
     """Answers for buoy files; records with dates are detided as the training's settings say.
 
@@ -57,12 +61,16 @@ def predict_files(
         if buoy_names is not None:
             records = [record for record in records if record.buoy in buoy_names]
         event = event_from_records(name, records, _settings(exported, known.latency_min), greens, origin)
-        answers += _answers(exported, [event], greens, known)
+        answers += _answers(exported, [event], greens, known, figures)
     return answers
 
 
 def predict_arrays(
-    exported: Exported, levels: np.ndarray, buoy_names: Sequence[str] | None, about: Event
+    exported: Exported,
+    levels: np.ndarray,
+    buoy_names: Sequence[str] | None,
+    about: Event,
+    figures: Path | str | None = None,
 ) -> list[Answer]:
     """Answers for windows [minute, buoy] or [event, minute, buoy] of detided water column with NaN.
 
@@ -86,7 +94,7 @@ def predict_arrays(
         event = DartEvent(f"event {number}", settings.buoys, np.where(mask, window, 0), mask)
         check_window(event, settings.max_level_m)
         events.append(event)
-    return _answers(exported, events, greens, about)
+    return _answers(exported, events, greens, about, figures)
 
 
 def predict_event(
@@ -157,14 +165,39 @@ def _events(files: list[Path], about: Event) -> Iterator[tuple[str, list[Path], 
         yield rest[0].stem if len(rest) == 1 else rest[0].parent.name, rest, about
 
 
-def _answers(exported: Exported, events: list[DartEvent], greens: GreensFunctions, about: Event) -> list[Answer]:
+def draw(folder: Path, metadata: Mapping[str, Any], event: DartEvent, greens: GreensFunctions, answer: Answer) -> None:
+    """Writes <event>-waves.png (record, fit and forecast) and <event>-slip.png (map of the slip) into a folder."""
+    from seis_tf import dart_figures, dart_maps
+    from seis_tf.report import as_png
+
+    gauges = metadata["forecast_gauges"]
+    wave = np.stack([answer["forecast_m"][name] for name in gauges], axis=1)
+    title = f"{event.event_id}: Mw {answer['mw']:.2f}" + (", outside the trained region" if answer["outside"] else "")
+    waves = dart_figures.event_waves(
+        event.window_m, event.mask, event.buoy_names, gauges, {"network": wave}, metadata["window_min"], title,
+        step_min=metadata["step_min"], last_min=min(240, len(wave) - 1),
+    )  # fmt: skip
+    places = greens.select(None, gauges)
+    slip = {f"Mw {answer['mw']:.2f}": np.array(list(answer["weights_m"].values()))}
+    maps = dart_maps.slip_maps(slip, places, dart_maps.packaged_bathymetry(), title)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in (("waves", waves), ("slip", maps)):
+        write_atomically(folder / f"{event.event_id}-{name}.png", as_png(figure))
+
+
+def _answers(
+    exported: Exported, events: list[DartEvent], greens: GreensFunctions, about: Event, figures: Path | str | None
+) -> list[Answer]:
     level = np.stack([event.window_m for event in events])
     mask = np.stack([event.mask for event in events]).astype(np.float32)
     answer = exported.ask("masked", water_level_m=level, mask=mask)
-    return [
-        predict_event(exported, event, greens, about, {name: values[row] for name, values in answer.items()})
-        for row, event in enumerate(events)
-    ]
+    found = []
+    for row, event in enumerate(events):
+        own = {name: values[row] for name, values in answer.items()}
+        found.append(predict_event(exported, event, greens, about, own))
+        if figures is not None:
+            draw(Path(figures), exported.metadata, event, greens, found[-1])
+    return found
 
 
 def _settings(exported: Exported, latency_min: float) -> DartRecordSettings:

@@ -274,9 +274,12 @@ def test_an_epicentre_elsewhere_is_outside_the_region(dart):
     assert "epicentre" in japan["region"]
 
 
-def test_raw_buoy_files_of_an_event_are_detided_and_answered(dart, events):
+def test_raw_buoy_files_of_an_event_are_detided_answered_and_drawn(dart, events, tmp_path):
     folder = next((events / "raw").iterdir())
-    answer = predict(dart, folder)[0]
+    answer = predict(dart, folder, figures=tmp_path / "pictures")[0]
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert [file.name for file in pictures] == [f"{folder.name}-slip.png", f"{folder.name}-waves.png"]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in pictures)
     assert answer["record"] == folder.name and answer["valid"] and answer["causal"]
     assert not answer["outside"] and "epicentre" in answer["region"]  # both from event.json
 
