@@ -10,9 +10,10 @@ import csv
 import importlib.metadata
 import io
 import json
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from seis_tf.config import Settings, TrainJob, first_error, write_atomically, wr
 from seis_tf.layers import StackMembers
 from seis_tf.progress import Progress
 from seis_tf.shards import DatasetInfo, load_dataset
-from seis_tf.training import Fit, fit
+from seis_tf.training import Fit, check, fit
 
 RUN_VERSION = 1
 _CHECKPOINT_SECONDS = 5.0  # a kill costs at most that much and one epoch
@@ -88,12 +89,16 @@ def train(
     """
     out = Path(out)
     config = RunConfig(job=job, dataset=str(dataset), info=load_dataset(Path(dataset)), versions=versions())
-    progress = _open_folder(out, config, resume)
+    progress = _look_into(out, config, resume)
     if (out / "model.keras").is_file():
         return load_run(out)
     task = jobs.task_of(job, dataset)
-    checkpoint = _Checkpoint(out, on_epoch)
     models = [jobs.build(job.model, config.info, seed=member.seed, l2=job.training.l2) for member in task.members]
+    check(models, task.members, job.training, task.metrics)
+    # Nothing is written for a job that can't be trained.
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "config.json", config)
+    checkpoint = _Checkpoint(out, on_epoch)
     try:
         done = fit(
             models, task.data, task.members, job.training, task.loss,
@@ -102,6 +107,8 @@ def train(
     except KeyboardInterrupt:
         checkpoint.save()
         raise
+    finally:
+        checkpoint.writer.close()
     _finish(out, models, done)
     return load_run(out)
 
@@ -131,13 +138,12 @@ def single_model(run: Run, member: int = 0) -> keras.Model:
     return run.model.get_layer(f"member_{member}") if run.members > 1 else run.model
 
 
-def _open_folder(out: Path, config: RunConfig, resume: bool) -> Progress | None:
-    out.mkdir(parents=True, exist_ok=True)
+def _look_into(out: Path, config: RunConfig, resume: bool) -> Progress | None:
+    """The checkpoint of an interrupted run of the same job; None where the folder is new or has none yet."""
     if not (out / "config.json").is_file():
-        if any(out.iterdir()):
-            raise ValueError(f"{out}: expected an empty folder, received one with {sorted(out.iterdir())[0].name}")
-        (out / "checkpoints").mkdir()
-        write_json(out / "config.json", config)
+        others = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+        if others:
+            raise ValueError(f"{out}: expected an empty folder, received one with {others[0]}")
         return None
     if not resume:
         raise ValueError(f"{out}: expected an empty folder, received a run; go on with it with --resume")
@@ -159,10 +165,9 @@ def _load_config(folder: Path) -> RunConfig:
         tree = json.loads(path.read_text())
     except (OSError, ValueError) as err:
         raise ValueError(f"{path}: expected a run, received {err}") from err
-    if tree.get("run_version") != RUN_VERSION:
-        raise ValueError(
-            f"{path}: expected run version {RUN_VERSION}, received {tree.get('run_version')}; train it again"
-        )
+    version = tree.get("run_version") if isinstance(tree, dict) else None
+    if version != RUN_VERSION:
+        raise ValueError(f"{path}: expected run version {RUN_VERSION}, received {version}; train it again")
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as err:
@@ -190,13 +195,16 @@ class _Checkpoint:
         self.progress: Progress | None = None
         self.saved = time.monotonic()
         self.writer = tf.summary.create_file_writer(str(out / "logs"))
+        (out / "checkpoints").mkdir(exist_ok=True)
 
     def __call__(self, progress: Progress) -> None:
-        self.progress = progress
+        # A copy: an interruption may come when the next epoch has changed a part of it.
+        self.progress = replace(progress, history=[list(rows) for rows in progress.history])
         last = [history[-1] for history in progress.history]
-        if not np.isfinite([row["loss"] for row in last]).all():
+        failed = [row["loss"] for row in last if not np.isfinite(row["loss"])]
+        if failed:
             raise ValueError(
-                f"{self.out}: expected a finite loss, received {last[0]['loss']} in epoch {progress.epoch}; "
+                f"{self.out}: expected a finite loss, received {failed[0]} in epoch {progress.epoch}; "
                 "try a smaller --learning-rate"
             )
         with self.writer.as_default(step=progress.epoch):
@@ -241,6 +249,8 @@ def _ensemble(members: list[keras.Model]) -> keras.Model:
 def _save_model(path: Path, model: keras.Model) -> None:
     temporary = path.with_name(f".{path.name}.tmp.keras")
     model.save(temporary)
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

@@ -120,7 +120,7 @@ def fit(
     Raises:
         ValueError: nothing to fit, models of different architecture, or the monitored score is not computed.
     """
-    _check(models, members, settings, metrics or {})
+    check(models, members, settings, metrics or {})
     optimizer = Optimizer(settings.optimizer, settings.momentum, settings.weight_decay, settings.clip_norm)
     stack = compiled(models[0], optimizer, loss, data.transform)
     if progress is None:
@@ -284,7 +284,13 @@ def _stopped(progress: Progress, settings: TrainingSettings) -> np.ndarray:
     return trained - progress.best_epoch >= settings.early_stopping
 
 
-def _check(models, members, settings: TrainingSettings, metrics: Mapping[str, Metric]) -> None:
+def check(
+    models: Sequence[keras.Model],
+    members: Sequence[Member],
+    settings: TrainingSettings,
+    metrics: Mapping[str, Metric],
+) -> None:
+    """Raises what `fit` would raise, before anything is written or trained."""
     if len(models) != len(members) or not members:
         raise ValueError(
             f"fit: expected a model for each member, received {len(models)} models, {len(members)} members"

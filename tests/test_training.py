@@ -280,6 +280,13 @@ def test_progress_is_split_and_joined(tmp_path):
     assert joined.history == [done.progress.history[k] for k in (2, 0, 1)]
     assert joined.best_epoch.tolist() == done.progress.best_epoch[[2, 0, 1]].tolist()
     assert joined.epoch == 4 and joined.members == 3
+    joined.best_epoch = np.array([2, 1, 3])
+    joined.save(tmp_path / "p.npz")
+    again = Progress.load(tmp_path / "p.npz")
+    for state in ("state", "best"):
+        assert_same(getattr(again, state), getattr(joined, state))
+    assert again.best_epoch.tolist() == [2, 1, 3] and again.best_value.tolist() == joined.best_value.tolist()
+    assert (again.epoch, again.history) == (4, joined.history)
 
 
 def test_the_checkpoint_knows_its_epoch_when_members_have_stopped(monkeypatch, tmp_path):
