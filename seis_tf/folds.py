@@ -51,7 +51,8 @@ def grouped_folds(
     outer = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     folds = []
     for number, (rest, test) in enumerate(outer.split(labels, labels, groups)):
-        inner = StratifiedGroupKFold(round(1 / valid_fraction), shuffle=True, random_state=seed)
+        parts = max(min(round(1 / valid_fraction), len(np.unique(groups[rest]))), 2)
+        inner = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
         train, valid = _best_inner(inner, labels[rest], groups[rest], valid_fraction)
         fold = Fold(rest[train], rest[valid], test)
         _check_classes(fold, number, labels, groups)
@@ -131,9 +132,9 @@ def _best_inner(splitter, labels: np.ndarray, groups: np.ndarray, fraction: floa
 def _check_enough(labels: np.ndarray, groups: np.ndarray, n_folds: int) -> None:
     for label in np.unique(labels):
         found = len(np.unique(groups[labels == label]))
-        if found < n_folds:
+        if found < max(n_folds, 3):  # one each for training, validation and test
             raise ValueError(
-                f"folds: expected at least {n_folds} groups of each class, received {found} of class {label}"
+                f"folds: expected at least {max(n_folds, 3)} groups of each class, received {found} of class {label}"
             )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,27 @@ def labels_of(table: tables.Table) -> np.ndarray:
     return table["label"] if "label" in table.columns else np.zeros(len(table["group"]), np.int64)
 
 
+def groups_of(table: tables.Table, by: str) -> np.ndarray:
+    """What is kept whole by the folds: the event ("group") or the station of each record.
+
+    Raises:
+        ValueError: another word, or a data set without stations.
+    """
+    if by == "group":
+        return table["group"]
+    if by != "station":
+        raise ValueError(f"folds by: expected group or station, received {by!r}")
+    stations = table.columns.get("station", np.array([""]))
+    if not np.all(stations != ""):
+        raise ValueError("folds by station: expected the station of every record, received records without one")
+    return stations
+
+
+def in_all(progress: Progress, number: int, count: int) -> Progress:
+    """The progress of one of several equal parts, in hundredths."""
+    return lambda done, total: progress(100 * number + 100 * done // max(total, 1), 100 * count)
+
+
 def fit_trials(
     job: TrainJob, table: tables.Table, trials: Sequence[Trial], progress: Progress = lambda done, total: None
 ) -> tuple[list[Trained], Seconds]:
@@ -110,6 +131,7 @@ def fit_trials(
     Raises:
         ValueError: a loss became NaN.
     """
+    job, trials = _without_idle_validation(job, trials)
     seconds, done = Seconds(fits=len(trials)), {}
     stacks = _stacks(job, table, trials)
     total = len(stacks) * job.training.epochs
@@ -177,6 +199,19 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [jsonable(item) for item in value]
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _without_idle_validation(job: TrainJob, trials: Sequence[Trial]) -> tuple[TrainJob, list[Trial]]:
+    """Where training chooses nothing by validation records, they are fitted to as well."""
+    if job.training.keep == "best" or job.training.early_stopping is not None:
+        return job, list(trials)
+    job = job.model_copy(update={"training": job.training.model_copy(update={"monitor": "loss"})})
+    nothing = np.array([], int)
+    merged = []
+    for trial in trials:
+        train = np.sort(np.concatenate([trial.rows.train, trial.rows.valid]))
+        merged.append(replace(trial, rows=Fold(train, nothing, trial.rows.test)))
+    return job, merged
 
 
 def _stacks(job: TrainJob, table: tables.Table, trials: Sequence[Trial]) -> list[list[int]]:

@@ -69,20 +69,26 @@ def test_a_class_with_too_few_groups_is_refused():
     labels, groups = np.array([0, 0, 0, 1, 1, 1]), np.array(list("abcdde"))
     with pytest.raises(ValueError, match="at least 3 groups of each class, received 2 of class 1"):
         folds.grouped_folds(labels, groups, 3)
+    with pytest.raises(ValueError, match="at least 3 groups of each class, received 2 of class 1"):
+        folds.grouped_folds(labels, groups, 2)
     with pytest.raises(ValueError, match="folds: expected at least 2, received 1"):
         folds.grouped_folds(labels, groups, 1)
 
 
-def test_a_fold_without_a_class_is_refused_with_the_groups_of_each():
-    """Class 1 has three groups: one is tested, and of the two left one is for training and one for choosing."""
+def test_three_groups_of_a_class_are_enough_for_three_folds():
+    """One is tested, and of the two left one is for training and one for choosing."""
     labels = np.array([0] * 30 + [1] * 3)
     groups = np.array([f"a{k}" for k in range(30)] + ["b0", "b1", "b2"])
     for fold in folds.grouped_folds(labels, groups, 3):
         assert [np.sum(labels[rows]) for rows in (fold.train, fold.valid, fold.test)] == [1, 1, 1]
-    # With two groups of the class, each is tested once and only one is left for training and validation.
-    keep = groups != "b2"
-    with pytest.raises(ValueError, match=r"fold 0: expected .* in \w+, received none of class 1 .*0: 30, 1: 2"):
-        folds.grouped_folds(labels[keep], groups[keep], 2)
+
+
+def test_a_fold_without_a_class_is_refused_with_the_groups_of_each():
+    """Six groups of one to three records, found by trying: balancing sizes leaves a test part without class 0."""
+    labels, groups = np.array([0, 0, 1, 0, 0, 1, 1, 0, 0, 1]), np.array(list("0011344555"))
+    message = r"fold 1: expected .* in test, received none of class 0 \(groups by class: 0: 4, 1: 3\); try fewer folds"
+    with pytest.raises(ValueError, match=message):
+        folds.grouped_folds(labels, groups, 3)
 
 
 def test_parts_lie_inside_each_other_and_keep_whole_groups(records):
