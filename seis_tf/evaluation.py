@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from seis_tf import calibration, jobs, pipeline, scores, shards, tables, trivial
+from seis_tf import calibration, dart_evaluation, jobs, pipeline, scores, shards, tables, trivial
 from seis_tf.config import write_atomically, write_json
 from seis_tf.evaluation_report import report_of
 from seis_tf.names import check_names
@@ -80,10 +80,10 @@ def evaluate(
     draws: int = 1000,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Judges a classifier and writes what was found.
+    """Judges a classifier and writes what was found; a run of task dart goes to `dart_evaluation.evaluate`.
 
     Args:
-        run_folder: a finished run of task waveforms.
+        run_folder: a finished run.
         data: another data set, of which every record is judged whatever its split, and the results go to
             `evaluations/<name>/` in the run. The run's own data set (by its fingerprint; perhaps moved) is judged by
             its splits, with the results in the run folder, and the temperature is fitted on its validation split.
@@ -94,12 +94,12 @@ def evaluate(
         The content of `metrics.json`.
 
     Raises:
-        ValueError: no finished classifier run, its data set is gone or changed, or `data` has other classes, shapes,
+        ValueError: no finished run, its data set is gone or changed, or `data` has other classes, shapes,
             sampling rate or spectrogram settings.
     """
     run = load_run(run_folder)
     if not jobs.is_classifier(run.config.job.model):
-        raise ValueError(f"{run.folder}: expected a run of task waveforms, received one of {run.config.info.task}")
+        return dart_evaluation.evaluate(run, data, draws=draws, progress=progress)
     progress(0, _STEPS)
     folder = Path(run.config.dataset if data is None else data)
     info = shards.load_dataset(folder)
