@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     app.add_typer(simulate_app, name="simulate")
     app.add_typer(prepare_app, name="prepare")
-    for function in (inspect, verify, plot, edges):
+    for function in (demo, inspect, verify, plot, edges):
         app.command()(function)
 
 
@@ -160,6 +160,16 @@ def dart(
     with console.progress("prepare", "events") as progress:
         info = prepare_dart.prepare_dart(source, out, job, progress=progress)
     _show(out, info, json)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to make; an earlier demo in it is replaced.")] = Path("demo"),
+) -> None:
+    """Both jobs end to end on simulated records: simulate, prepare, train, evaluate, search, export, predict."""
+    console.load_tensorflow()
+    from seis_tf.demo import demo as run_demo
+
+    console.out.print(str(run_demo(out, lambda line: console.err.print(line, markup=False)).resolve()))
 
 
 def inspect(dataset: Annotated[Path, typer.Argument(help="Data set folder.")], json: Json = False) -> None:
