@@ -75,8 +75,10 @@ def slip_maps(
     box = _box(shapes, greens.gauge_lonlat if known else np.zeros((0, 2)))
     stretch = 1 / np.cos(np.radians((box[2] + box[3]) / 2)) if known else 1.0
     width = 9.6 / len(slips_m) - 0.5
-    height = min(width * stretch * (box[3] - box[2]) / (box[1] - box[0]), 5.0)
-    figure = new_figure(9.6, height + 0.9)
+    ratio = stretch * (box[3] - box[2]) / (box[1] - box[0])
+    height = min(width * ratio, 5.0)
+    # Few maps of a long coast are narrower than the page.
+    figure = new_figure(min(len(slips_m) * (height / ratio + 0.7) + 1.2, 9.6), height + 0.9)
     panels = figure.subplots(1, len(slips_m), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, slip) in zip(panels, slips_m.items(), strict=True):
         axes.grid(False)
