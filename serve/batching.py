@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -45,7 +46,8 @@ class Batcher:
         signature: that is asked.
         settings: sizes and delay.
         executor: where the model runs.
-        observe: called with the number of records of each call of the model.
+        at_once: batches that may be computed at the same time.
+        observe: called with the number of records and the seconds of each call of the model.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class Batcher:
         signature: Signature,
         settings: BatchingSettings,
         executor: Executor,
-        observe: Callable[[int], None] = lambda rows: None,
+        at_once: int = 1,
+        observe: Callable[[int, float], None] = lambda rows, seconds: None,
     ) -> None:
         self._signature, self._settings, self._executor, self._observe = signature, settings, executor, observe
         self._waiting: deque[_Waiting] = deque()
-        self._running = False
+        self._running, self._at_once = 0, at_once
         self._planned: asyncio.Handle | None = None
 
     async def answer(self, inputs: Arrays, rows: int, timeout_s: float | None) -> Arrays:
@@ -94,7 +97,7 @@ class Batcher:
 
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
         """Starts the next batch as soon as it may start."""
-        if self._running or not self._waiting:
+        if self._running >= self._at_once or not self._waiting:
             return
         planned, delay = self._planned, 0.0
         if self._settings.delay_s and sum(request.rows for request in self._waiting) < self._settings.max_batch_size:
@@ -112,9 +115,10 @@ class Batcher:
         batch = self._take()
         if not batch:
             return
-        self._running = True
+        self._running += 1
         call = loop.run_in_executor(self._executor, self._compute, batch)
         call.add_done_callback(lambda done: self._finish(loop, batch, done))
+        self._plan(loop)
 
     def _take(self) -> list[_Waiting]:
         """The next requests that fit into one batch, in the order in which they came; others keep their places."""
@@ -139,7 +143,7 @@ class Batcher:
         return batch
 
     def _finish(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], done: asyncio.Future) -> None:
-        self._running = False
+        self._running -= 1
         self._plan(loop)
         answers = [done.exception()] * len(batch) if done.exception() else done.result()
         for request, answer in zip(batch, answers, strict=True):
@@ -169,15 +173,13 @@ class Batcher:
 
     def _call(self, inputs: Arrays, rows: int) -> Arrays:
         if not self._signature.batched:
-            self._observe(1)
-            return self._signature.run(inputs)
+            return self._run(inputs, 1)
         parts = []
         for first in range(0, rows, self._settings.max_batch_size):
             part = {name: array[first : first + self._settings.max_batch_size] for name, array in inputs.items()}
             count = min(rows - first, self._settings.max_batch_size)
             padded, padded_count = _padded(part, count, self._settings.allowed_sizes)
-            outputs = self._signature.run(padded)
-            self._observe(count)
+            outputs = self._run(padded, count)
             for name, array in outputs.items():
                 if array.shape[:1] != (padded_count,):
                     expected = f"a record for each of {padded_count}"
@@ -186,6 +188,12 @@ class Batcher:
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _run(self, inputs: Arrays, rows: int) -> Arrays:
+        started = time.perf_counter()
+        outputs = self._signature.run(inputs)
+        self._observe(rows, time.perf_counter() - started)
+        return outputs
 
 
 def _padded(inputs: Arrays, rows: int, allowed_sizes: tuple[int, ...]) -> tuple[Arrays, int]:

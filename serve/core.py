@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import logging
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from seis_tf.serve.models import ModelStore
 from seis_tf.serve.servable import Arrays, Servable, Signature
 
 log = logging.getLogger(__name__)
+# Batches of one signature that are computed at the same time: with more they would be small.
+_MOST_AT_ONCE = 4
 
 
 class Core:
@@ -36,15 +39,16 @@ class Core:
     def __init__(self, models_folder: Path, settings: ServerSettings) -> None:
         self.settings, self.metrics = settings, Metrics()
         self.batching = settings.batching or read_batching(models_folder)
-        # Two: TensorFlow spreads one call over all cores by itself, and a second model need not wait for the first.
-        self.executor = ThreadPoolExecutor(2, thread_name_prefix="model")
+        # One core is left to the event loop.
+        self._at_once = min(max((os.cpu_count() or 1) - 1, 1), _MOST_AT_ONCE)
+        self.executor = ThreadPoolExecutor(self._at_once + 1, thread_name_prefix="model")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self.store = ModelStore(models_folder, self._give_batchers)
 
     def _give_batchers(self, servable: Servable) -> None:
         observe = functools.partial(self.metrics.batch, servable.name)
         for name, signature in servable.signatures.items():
-            servable.batchers[name] = Batcher(signature, self.batching, self.executor, observe)
+            servable.batchers[name] = Batcher(signature, self.batching, self.executor, self._at_once, observe)
 
     async def predict(
         self, servable: Servable, signature: Signature, inputs: Arrays, rows: int, timeout_s: float | None = None

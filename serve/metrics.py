@@ -35,15 +35,23 @@ class Metrics:
             registry=self._registry,
             buckets=_BATCH_BUCKETS,
         )
+        self._runtime = Histogram(
+            ":tensorflow:serving:runtime_latency",
+            "Distribution of wall time (in microseconds) for a call of the model.",
+            ("model_name", "API", "runtime"),
+            registry=self._registry,
+            buckets=_LATENCY_BUCKETS_US,
+        )
 
     def request(self, model: str, entrypoint: str, code: str, seconds: float) -> None:
         """Counts a request to a model that is served."""
         self._requests[model, code] += 1
         self._latency.labels(model, "Predict", entrypoint).observe(seconds * 1e6)
 
-    def batch(self, model: str, rows: int) -> None:
+    def batch(self, model: str, rows: int, seconds: float) -> None:
         """Counts a call of a model."""
         self._batches.labels(model).observe(rows)
+        self._runtime.labels(model, "Predict", "TF2").observe(seconds * 1e6)
 
     def collect(self) -> Iterator[Metric]:
         """The request counter, for the registry: its own class would add `_total` to the name."""
