@@ -368,8 +368,8 @@ class SlipMlpSettings(Settings):
     """The fully connected network from buoy records to slip, which sees each record's shape and its level apart."""
 
     kind: Literal["slip_mlp"] = "slip_mlp"
-    hidden: tuple[int, ...] = Field((256, 256), description="units of each hidden layer")
-    activation: str = "gelu"
+    hidden: tuple[int, ...] = Field((256, 256, 256), description="units; layers of equal width are residual")
+    activation: str = "silu"
     dropout: Rate = 0.1
     floor_m: float = Field(0.01, gt=0, description="level below which records are not scaled up")
     gain: float = Field(20.0, gt=0, description="metres of slip that a metre of level stands for, about")
@@ -384,6 +384,16 @@ class LossSettings(Settings):
 
     slip_weight: float = Field(1.0, ge=0)
     wave_weight: float = Field(0.0, ge=0, description="of the wave's misfit, in units of its variance")
+
+
+class RedrawSettings(Settings):
+    """Noise of buoy records that is drawn anew each epoch, on the noise-free wave; the defaults are the simulator's."""
+
+    white_m: float = Field(0.005, gt=0)
+    red_m: float = Field(0.002, ge=0, description="standard deviation of a first-order autoregressive noise")
+    red_min: float = Field(30.0, gt=0, description="its correlation time")
+    tide_m: float = Field(0.003, ge=0, description="standard deviation of what detiding leaves")
+    step_min: float = Field(1.0, gt=0, description="time step of the window")
 
 
 class TrainingSettings(Settings):
@@ -409,6 +419,8 @@ class TrainingSettings(Settings):
     augment: AugmentSettings = AugmentSettings()
     loss: LossSettings = LossSettings()
     buoy_dropout: Rate = Field(0.0, description="how often a buoy's record is taken away in training")
+    level_weights: bool = Field(False, description="DART: records weigh 1 / their level, so that small events count")
+    redraw_noise: RedrawSettings | None = Field(None, description="DART: draw the records' noise anew each epoch")
 
 
 class TrainJob(Settings):

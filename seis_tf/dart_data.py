@@ -9,41 +9,115 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import losses, tables
-from seis_tf.config import LossSettings, TrainJob
+from seis_tf.config import LossSettings, RedrawSettings, TrainJob
 from seis_tf.training import Data
 from seis_tf.unit_sources import load_greens
 
 FEATURES = ("water_level_m", "mask", "weights_m", "mw", "group", "record_id", "truth_m")
 
 
-def training_data(table: tables.Table, job: TrainJob) -> Data:
-    """Inputs [record, minute, buoy] and slip [record, source]; missing samples are 0 in the level and in the mask."""
+def training_data(table: tables.Table, job: TrainJob, train: np.ndarray) -> Data:
+    """Inputs [record, minute, buoy] and slip [record, source]; missing samples are 0 in the level and in the mask.
+
+    Args:
+        table: of a DART data set.
+        job: the mask as an input, weights by level, noise that is drawn anew, buoys that fall silent.
+        train: rows of the training records, whose mean weight is 1.
+
+    Raises:
+        ValueError: noise is to be drawn anew, and the data set has no noise-free waves at all its buoys.
+    """
+    settings = job.training
     level, mask = table["water_level_m"], table["mask"]
-    inputs = (level, mask) if job.model.use_mask else (level,)
-    transform = _BuoyDropout(job.training.buoy_dropout) if job.training.buoy_dropout else None
-    return Data(inputs, table["weights_m"], transform=transform)
+    arrays = (level, mask) if job.model.use_mask else (level,)
+    shown = arrays
+    if settings.redraw_noise is not None:
+        shown = (_clean_windows(table) * mask, *arrays[1:])
+    changes = _Changes(settings.redraw_noise, settings.buoy_dropout, job.model.use_mask)
+    weights = None
+    if settings.level_weights:
+        weights = 1 / levels(level, mask)
+        weights = (weights / weights[train].mean()).astype(np.float32)
+    active = settings.redraw_noise is not None or settings.buoy_dropout
+    return Data(
+        arrays,
+        table["weights_m"],
+        weights,
+        training_inputs=shown if active else None,
+        transform=changes if active else None,
+    )
+
+
+def levels(level_m: np.ndarray, mask: np.ndarray, floor_m: float = 0.01) -> np.ndarray:
+    """Root mean square of each record's samples [record, minute, buoy] -> [record], in m, with a floor for calm water.
+
+    A function of what the network sees: weighting by the true wave would teach it to expect the wrong mean.
+    """
+    power = np.square(level_m * mask).sum(axis=(1, 2)) / np.maximum(mask.sum(axis=(1, 2)), 1)
+    return np.sqrt(power + floor_m**2)
 
 
 def loss(table: tables.Table, settings: LossSettings, train: np.ndarray):
-    """Squared slip error, with the wave's misfit where it has a weight."""
+    """Squared slip error, with the wave's misfit at all gauges where it has a weight."""
     if settings.wave_weight == 0 and settings.slip_weight == 1:
         return losses.squared_error
     info = table.info
-    greens = load_greens(info.job.get("greens")).select(info.source_names, info.gauge_names)
+    gauges = info.forecast_gauges or info.gauge_names
+    greens = load_greens(info.job.get("greens")).select(info.source_names, gauges)
     return losses.slip_and_wave(greens.eta_m, table["weights_m"][train], settings.slip_weight, settings.wave_weight)
 
 
-@dataclass(frozen=True)
-class _BuoyDropout:
-    """Takes one buoy's record away in a part of the training windows; the same draw for the same seed."""
+def noise_factor(settings: RedrawSettings, n_steps: int, step_min: float) -> np.ndarray:
+    """L with L @ L.T the covariance of a record's noise [step, step] in m^2.
 
-    rate: float
+    White noise, a first-order autoregressive process, and what detiding leaves: the sum of three constituents (24.84,
+    12.42 and 6.21 h) of random phase, each with a third of the variance.
+    """
+    lag = np.abs(np.subtract.outer(np.arange(n_steps), np.arange(n_steps))) * step_min
+    covariance = settings.white_m**2 * np.eye(n_steps) + settings.red_m**2 * np.exp(-lag / settings.red_min)
+    for period_h in (24.84, 12.42, 6.21):
+        covariance += settings.tide_m**2 / 3 * np.cos(2 * np.pi * lag / (60 * period_h))
+    return np.linalg.cholesky(covariance + 1e-12 * np.eye(n_steps))
+
+
+def _clean_windows(table: tables.Table) -> np.ndarray:
+    info = table.info
+    if not info.has("truth_m") or not set(info.gauge_names) <= set(info.forecast_gauges):
+        raise ValueError(
+            f"redraw_noise: expected a data set with the true wave at {list(info.gauge_names)}, "
+            f"received it at {list(info.forecast_gauges) if info.has('truth_m') else 'no gauge'}"
+        )
+    columns = [info.forecast_gauges.index(name) for name in info.gauge_names]
+    step = info.job["record"]["step_min"]
+    minutes = step * np.arange(1, info.feature("water_level_m").shape[0] + 1)
+    return np.ascontiguousarray(table["truth_m"][:, minutes][:, :, columns])
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Noise drawn anew, and one buoy's record taken away in a part of the training windows.
+
+    The same draw for the same seed and batch, and for all members of a stack: what a member sees does not depend on the
+    company it is in.
+    """
+
+    noise: RedrawSettings | None
+    buoy_dropout: float
+    has_mask: bool
 
     def __call__(self, inputs: Sequence[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:
-        members, batch, _, n_buoys = inputs[0].shape
-        shape = [members, tf.shape(inputs[0])[1]]
+        n_steps, n_buoys = inputs[0].shape[2:]
+        shape = [1, tf.shape(inputs[0])[1]]
         key = tf.stack([seed[0], seed[1] * 100003 + seed[2]])
-        silent = tf.random.stateless_uniform(shape, key, maxval=n_buoys, dtype=tf.int32)
-        happens = tf.random.stateless_uniform(shape, key + 1) < self.rate
-        heard = 1 - tf.one_hot(silent, n_buoys) * tf.cast(happens, tf.float32)[..., None]
-        return [v * heard[:, :, None, :] for v in inputs]
+        changed = list(inputs)
+        if self.noise is not None:
+            factor = tf.constant(noise_factor(self.noise, n_steps, self.noise.step_min), tf.float32)
+            drawn = tf.random.stateless_normal([*shape, n_steps, n_buoys], key + 2)
+            noisy = inputs[0] + tf.einsum("ij,mbjk->mbik", factor, drawn)
+            changed[0] = noisy * inputs[1] if self.has_mask else noisy
+        if self.buoy_dropout:
+            silent = tf.random.stateless_uniform(shape, key, maxval=n_buoys, dtype=tf.int32)
+            happens = tf.random.stateless_uniform(shape, key + 1) < self.buoy_dropout
+            heard = 1 - tf.one_hot(silent, n_buoys) * tf.cast(happens, tf.float32)[..., None]
+            changed = [v * heard[:, :, None, :] for v in changed]
+        return changed

@@ -62,7 +62,7 @@ def data_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Data:
     """Inputs and targets for these training rows."""
     if is_classifier(job.model):
         return tables.classification_data(table, job.training, train)
-    return dart_data.training_data(table, job)
+    return dart_data.training_data(table, job, train)
 
 
 def loss_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Loss:

@@ -257,9 +257,9 @@ def slip_mlp(
     window_min: int,
     n_buoys: int,
     n_sources: int,
-    hidden: tuple[int, ...] = (256, 256),
+    hidden: tuple[int, ...] = (256, 256, 256),
     *,
-    activation: str = "gelu",
+    activation: str = "silu",
     dropout: float = 0.1,
     floor_m: float = 0.01,
     gain: float = 20.0,
@@ -273,7 +273,7 @@ def slip_mlp(
         window_min: samples of the window.
         n_buoys: records.
         n_sources: outputs.
-        hidden: units of each hidden layer.
+        hidden: units of each hidden layer; one as wide as the one before it is residual.
         activation: of the hidden layers.
         dropout: rate after each hidden layer.
         floor_m: see `RecordScale`.
@@ -296,8 +296,9 @@ def slip_mlp(
     parts = [layers.Flatten(name="shape")(scaled), layers.Flatten(name="present")(mask), Logarithm(name="level")(scale)]
     x = layers.Concatenate(name="features")(parts)
     for i, units in enumerate(hidden):
-        x = _dense(units, f"hidden_{i + 1}", l2, seed + i, activation)(x)
-        x = _dropout(x, dropout, seed + i, f"dropout_{i + 1}")
+        y = _dense(units, f"hidden_{i + 1}", l2, seed + i, activation)(x)
+        y = _dropout(y, dropout, seed + i, f"dropout_{i + 1}")
+        x = layers.Add(name=f"skip_{i + 1}")([x, y]) if i and units == hidden[i - 1] else y
     x = _dense(n_sources, "slip", l2, seed + len(hidden), "linear")(x)
     return keras.Model([level, mask], ScaledSoftplus(gain, name="weights_m")(x, scale), name="slip_mlp")
 

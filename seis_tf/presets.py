@@ -31,8 +31,8 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "training": {"optimizer": "adam", "learning_rate": 5e-4, "batch_size": 20, "epochs": 300, "keep": "last"},
         },
     ),
-    # Found on inner folds of real laboratory and field records: no hidden layer before the softmax, averaging 2 x 2 cells
-    # first, and other noise records added to most training records.
+    # Found on inner folds of real laboratory and field records: no hidden layer before the softmax, averaging 2 x 2
+    # cells first, and other noise records added to most training records.
     "noisy": (
         "cnn",
         {
@@ -61,7 +61,10 @@ _SLIP_MLP = {
         "warmup_epochs": 3,
         "batch_size": 64,
         "epochs": 60,
-        "loss": {"slip_weight": 0.0, "wave_weight": 1.0},
+        "loss": {"slip_weight": 0.005, "wave_weight": 1.0},
+        "level_weights": True,
+        "buoy_dropout": 0.3,
+        "redraw_noise": {},
         "keep": "last",
     },
 }
