@@ -178,7 +178,9 @@ def draw(folder: Path, metadata: Mapping[str, Any], event: DartEvent, greens: Gr
         step_min=metadata["step_min"], last_min=min(240, len(wave) - 1),
     )  # fmt: skip
     places = greens.select(None, gauges)
-    slip = {f"Mw {answer['mw']:.2f}": np.array(list(answer["weights_m"].values()))}
+    slip = {"slip": np.array(list(answer["weights_m"].values()))}
+    if "weights_m_spread" in answer:
+        slip["deviation of the members"] = np.array(list(answer["weights_m_spread"].values()))
     maps = dart_maps.slip_maps(slip, places, dart_maps.packaged_bathymetry(), title)
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in (("waves", waves), ("slip", maps)):

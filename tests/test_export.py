@@ -203,6 +203,7 @@ def test_magnitude_of_one_metre_on_one_source(dart_info):
     graph = _forecaster(dart_info)
     assert graph._magnitude(tf.constant([[[1.0, 0.0, 0.0]]])).numpy()[0, 0] == pytest.approx(7.50069, abs=1e-5)
     assert graph._magnitude(tf.zeros([1, 1, 3])).numpy()[0, 0] == 0
+    assert graph._magnitude(tf.constant([[[1e-12, 0.0, 0.0]]])).numpy()[0, 0] == 0  # 2e8 N m would be Mw -0.5
 
 
 def test_what_is_masked_does_not_count_whatever_stands_there(dart_info):
