@@ -277,6 +277,7 @@ def test_a_convolutional_network_with_augmentation_resumes_too(tiny_waveforms, t
     assert_same_weights(weights(train(tiny_waveforms, job, tmp_path / "a", resume=True)), weights(whole))
 
 
+@pytest.mark.slow
 def test_a_dart_run(tiny_dart, tmp_path, every_epoch):
     changed = TRAINING.model_copy(
         update={"class_weights": "none", "epochs": 3, "buoy_dropout": 0.3, "monitor": "val_mse"}

@@ -78,14 +78,13 @@ def test_members_differ_by_each_of_their_settings(three):
     np.testing.assert_allclose(kernels, kernels[[0, 0, 0]], atol=1e-6)
 
 
-def by_keras(model, optimizer, rows, seed, epochs, batch, weights=None):
+def by_keras(model, optimizer, rows, seed, epochs, batch):
     """The same batches through Keras's own loop."""
     model.compile(optimizer, "sparse_categorical_crossentropy")
     told = []
     for epoch in range(epochs):
         order = np.random.default_rng([seed, epoch]).permutation(rows)
-        sample_weight = None if weights is None else weights[order]
-        history = model.fit(INPUTS[order], LABELS[order], batch, shuffle=False, verbose=0, sample_weight=sample_weight)
+        history = model.fit(INPUTS[order], LABELS[order], batch, shuffle=False, verbose=0)
         told.append(history.history["loss"][0])
     return model, told
 
@@ -108,21 +107,6 @@ def test_a_stack_of_one_is_keras_fit_with_a_smaller_last_batch(optimizer):
     # And the prediction is the model's own.
     outputs = stack.predict(state, [tf.constant(INPUTS)], batch_size=16)[0]
     np.testing.assert_allclose(outputs, theirs.predict(INPUTS, verbose=0), atol=1e-5)
-
-
-def test_weighted_records_count_as_in_keras():
-    weights = np.random.default_rng(1).uniform(0.2, 3, 50).astype(np.float32)
-    rows = np.arange(20)
-    theirs, _ = by_keras(mlp(4, dropout=0.0), keras.optimizers.Adam(0.02), rows, 7, 1, 8, weights)
-    stack = compiled(mlp(4, dropout=0.0), ADAM, losses.cross_entropy)
-    state = stack.initial_state([mlp(4, dropout=0.0)], [None], [7])
-    order, present = epoch_rows([rows], [7], 0, 8)
-    state, _ = stack.run(
-        state, [tf.constant(INPUTS)], tf.constant(LABELS), tf.constant(weights), order, present,
-        np.array([0.02]), np.array([0.0]), (7, 0),
-    )  # fmt: skip
-    for value, expected in zip(state.trainable, theirs.trainable_variables, strict=True):
-        np.testing.assert_allclose(value[0], expected.numpy(), atol=2e-5)
 
 
 def test_a_member_without_records_left_waits_exactly(three):
@@ -231,6 +215,7 @@ def test_what_can_be_mapped_and_what_not():
     assert not is_stackable(keras.Model(inputs, nested(inputs)))
 
 
+@pytest.mark.slow
 def test_the_dart_network_in_a_stack_is_the_network_alone():
     levels = np.random.default_rng(2).normal(size=(30, 4, 2)).astype(np.float32)
     slip = np.abs(levels[:, :3, 0] * 2)
