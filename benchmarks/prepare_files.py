@@ -2,9 +2,9 @@
 
     python benchmarks/prepare_files.py [--files 2000,20000] [--loop-files 2000] [--repeats 3]
 
-Simulated records of 1,024 samples, one a file. Both are measured once started: ours is timed from inside a process that has
-imported what it needs (its worker processes start within the measured time), the loop likewise. Prints files a second, their
-ratio, the whole command's time, and the largest resident memory of any process at each number of files.
+Simulated records of 1,024 samples, one a file. Both are measured once started: ours is timed from inside a process that
+has imported what it needs (its worker processes start within the measured time), the loop likewise. Prints files a
+second, their ratio, the whole command's time, and the largest resident memory of any process at each number of files.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ matrix = np.zeros((65 * 101 + 1, len(files)))
 for i, name in enumerate(files):
     trace = read(name)[0]
     trace.detrend("linear")
-    f, t, power = scipy.signal.spectrogram(trace.data[:1024], trace.stats.sampling_rate, nperseg=20, noverlap=10, nfft=128)
+    rate = trace.stats.sampling_rate
+    f, t, power = scipy.signal.spectrogram(trace.data[:1024], rate, nperseg=20, noverlap=10, nfft=128)
     matrix[:-1, i] = np.log10(power + 1e-30).ravel()
     matrix[-1, i] = names.index(name.split("/")[-2])
 scipy.io.savemat(sys.argv[2] + ".mat", {"mSpec": matrix, "nx": 101, "ny": 65})

@@ -5,8 +5,8 @@
 Four tasks: the laboratory and the field records, and their honest halves (AE against noise; HHZ files only). Five folds
 grouped by event and stratified by class. The baselines run beside the networks on the same folds: the largest class, a
 logistic regression on log peak amplitude, one on mean and deviation of each frequency row, scikit-learn's MLP with Adam
-and with SGD. The CNN's settings are chosen for each fold among a short list by one grouped split of that fold's training
-records alone. Prints a table and the event-paired interval of the difference; writes benchmarks/real_records.json.
+and with SGD. The CNN's settings are chosen for each fold among a short list by one grouped split of that fold's
+training records alone. Prints a table and the event-paired interval of the difference; writes benchmarks/real_records.json.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def records(data: Path, row: str, spectrogram: dict, work: Path) -> tables.Table
             "spectrogram": spectrogram,
         }
     )
-    prepare_waveforms(source, work / row, job, processes=2)
+    prepare_waveforms(source, work / row, job)
     features = ("spectrogram", "waveform", "label", "group", "record_id", "peak_amplitude")
     table = tables.load(work / row, SPLITS, features)
     order = np.argsort(table["record_id"])
@@ -173,7 +173,7 @@ def fold_scores(answers: np.ndarray, labels: np.ndarray, cuts: list) -> np.ndarr
 
 
 def paired_interval(ours: np.ndarray, theirs: np.ndarray, labels, groups, cuts, draws: int = 2000) -> tuple[float, ...]:
-    """Difference of balanced accuracy, pooled over folds and averaged over seeds, with its 95 % event-bootstrap interval."""
+    """Difference of balanced accuracy pooled over folds and averaged over seeds, and its 95 % event-bootstrap interval."""
     hits = []
     for answers in (ours, theirs):
         right = np.full((answers.shape[1], len(labels)), np.nan)
@@ -238,9 +238,9 @@ def main() -> None:
         print(f"\n{row}: {len(labels)} records, {len(set(groups))} events, {results[row]['seconds']:.0f} s")
         for name, s in scores.items():
             print(f"  {name:26s} {s.mean():.3f} +- {s.mean(axis=1).std():.3f}   folds {np.round(s.mean(axis=1), 3)}")
+        low, high = interval[1:]
         print(
-            f"  CNN minus {strongest}: {interval[0]:+.3f} [{interval[1]:+.3f}, {interval[2]:+.3f}] (95 %, events); {names}",
-            flush=True,
+            f"  CNN minus {strongest}: {interval[0]:+.3f} [{low:+.3f}, {high:+.3f}] (95 %, events); {names}", flush=True
         )
         options.out.write_text(json.dumps(results, indent=2) + "\n")
 
