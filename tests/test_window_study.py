@@ -1,0 +1,116 @@
+"""The study of window lengths: every window prepared, trained and judged; what is finished is not done again."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from seis_tf import dart_evaluation, runs, window_study
+from seis_tf.config import Conv1dSettings, FakequakeSettings, TrainingSettings, TrainJob
+from seis_tf.synthetic.fakequake_files import write_fakequakes
+from seis_tf.synthetic.fakequakes import simulate
+from seis_tf.unit_sources import load_greens
+
+JOB = TrainJob(model=Conv1dSettings(output="softplus"), training=TrainingSettings(epochs=1, batch_size=20))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    greens = load_greens()
+    events = simulate(FakequakeSettings(record_min=40), greens, 40, 0)
+    return write_fakequakes(tmp_path_factory.mktemp("study") / "source", events, greens)
+
+
+def scores(explained, slope=1.0, events=20):
+    """What `metrics.json` says of one method, as far as the study reads it."""
+    return {
+        "explained": {"far": explained}, "mse_m2": 1.0, "mse_ratio": 0.5,
+        "peaks": {"true_on_predicted": slope, "predicted_on_true": 1.0, "bias_m": 0.0, "r2": 0.9},
+        "mw": {"mean_mw": 0.0, "mae_mw": 0.1}, "arrival": {"mae_min": 2.0},
+        "alarms": {"missed_rate": 0.1, "false_share": None},
+    }  # fmt: skip
+
+
+def metrics(**explained):
+    methods = {name: scores(value) for name, value in explained.items()}
+    methods["network"]["explained_far"] = {"interval": [0.1, 0.9]}
+    return {
+        "main": "test", "splits": {"test": {"events": 20, "methods": methods}}, "simulated": True, "threshold_m": 0.1,
+        "buoys": ["46404"], "far": ["46409"], "seconds_per_event": {"network": {"alone": 0.001}},
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_each_window_has_its_data_set_and_judged_run_and_is_not_trained_twice(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(dart_evaluation, "write_report", lambda folder, report: None)  # of each run; takes longest
+    said: list[str] = []
+    rows = window_study.window_study(source, tmp_path, (30, 16), train=JOB, draws=20, say=said.append)
+    assert [row["window_min"] for row in rows][::6] == [16, 30]
+    assert {row["method"] for row in rows} == {"network", "hybrid", "smoothed_nnls", "nnls", "mean", "zero"}
+    for minutes in (16, 30):
+        found = json.loads((tmp_path / f"window-{minutes:03d}" / "run" / "metrics.json").read_text())
+        assert found["window_min"] == minutes
+        network = next(row for row in rows if (row["window_min"], row["method"]) == (minutes, "network"))
+        assert network["explained_far"] == found["splits"]["test"]["methods"]["network"]["explained"]["far"]
+    with open(tmp_path / "window_study.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [float(row["mse_m2"]) for row in table] == pytest.approx([row["mse_m2"] for row in rows], rel=1e-5)
+    assert (tmp_path / "figures" / "windows.png").is_file() and (tmp_path / "report.html").is_file()
+    assert said[:3] == ["16 min: data set", "16 min: training", "16 min: judging"]
+
+    def never(*arguments, **named):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(runs, "fit", never)
+    again = window_study.window_study(source, tmp_path, (16, 30), train=JOB, draws=20)
+    assert [row["explained_far"] for row in again] == [row["explained_far"] for row in rows]
+    other = JOB.model_copy(update={"training": JOB.training.model_copy(update={"epochs": 2})})
+    with pytest.raises(
+        ValueError, match=r"expected the job of the run, received another: training\.epochs was 1, is 2"
+    ):
+        window_study.window_study(source, tmp_path, (16,), train=other)
+
+
+def test_rows_are_flat_with_what_is_not_known_left_out():
+    network, nnls = window_study.study_rows(30, metrics(network=0.8, nnls=0.5))
+    assert (network["window_min"], network["method"], network["events"]) == (30, "network", 20)
+    assert (network["explained_far_low"], network["explained_far_high"]) == (0.1, 0.9)
+    assert network["seconds_per_event"] == 0.001 and nnls["seconds_per_event"] is None
+    assert nnls["explained_far_low"] is None and nnls["false_share"] is None
+
+
+def test_the_report_says_who_is_ahead_and_when():
+    found = {
+        15: metrics(network=0.5, hybrid=0.4, smoothed_nnls=0.1, nnls=-90.0, mean=0.1),
+        60: metrics(network=0.7, hybrid=0.9, smoothed_nnls=0.8, nnls=0.6, mean=0.1),
+    }
+    rows = [row for minutes, each in found.items() for row in window_study.study_rows(minutes, each)]
+    page = window_study.study_report(rows, found)
+    assert "more of the wave to come than smoothed NNLS at 15 minutes" in page.answer
+    assert "network at 15 minutes and hybrid at 60 minutes" in page.answer
+    assert "network 70 %, hybrid 90 %, smoothed NNLS 80 %" in page.answer
+    assert page.sections[1].tables[0].rows[0] == ["network", "0.500", "0.700"]
+    behind = {15: metrics(network=0.1, hybrid=0.4, smoothed_nnls=0.2)}
+    page = window_study.study_report(window_study.study_rows(15, behind[15]), behind)
+    assert "less of the wave to come than smoothed NNLS at every window" in page.answer
+
+
+def test_a_source_without_waves_says_so():
+    calm = {15: metrics(network=None, hybrid=None, smoothed_nnls=None)}
+    page = window_study.study_report(window_study.study_rows(15, calm[15]), calm)
+    assert "nothing can be said" in page.answer
+
+
+@pytest.mark.parametrize(
+    ("windows", "reason"),
+    [
+        ((), r"windows: expected lengths in minutes, each once, received \[\]"),
+        ((15, 15), r"windows: expected lengths in minutes, each once, received \[15, 15\]"),
+        ((45,), "expected records of minutes 1 to 45, received minutes 1 to 40"),
+    ],
+)
+def test_windows_that_can_not_be_are_refused(source, tmp_path, windows, reason):
+    with pytest.raises(ValueError, match=reason):
+        window_study.window_study(source, tmp_path, windows, train=JOB)
