@@ -247,7 +247,8 @@ def _cut(axes: Axes, methods: Mapping[str, Sequence[float | None]]) -> None:
     if values.size < 4:
         return
     low, high = np.quantile(values, [0.25, 0.75])
-    bottom, top = max(values.min(), low - 3 * (high - low)), min(values.max(), high + 3 * (high - low))
+    spread = 1.5 * (high - low)  # Tukey's rule for outliers
+    bottom, top = max(values.min(), low - spread), min(values.max(), high + spread)
     margin = 0.06 * (top - bottom) or 0.1
     axes.set_ylim(bottom - margin, top + margin)
 

@@ -61,8 +61,10 @@ class WaveErrors:
     @classmethod
     def of(cls, true: TrueWaves, forecast_m: np.ndarray) -> WaveErrors:
         """Errors of a forecast [event, minute, gauge] that is at least as long as the truth."""
-        after = true.after().astype(np.float64)
-        return cls(np.sum((after - true.after(forecast_m)) ** 2, axis=1), np.sum(after**2, axis=1))
+        # One memory order for both sums, so that no wave at all scores exactly 0.
+        after = true.after().astype(np.float64, order="C")
+        error = np.subtract(after, true.after(forecast_m), order="C")
+        return cls(np.sum(error**2, axis=1), np.sum(after**2, axis=1))
 
     def explained(self, columns: Sequence[int]) -> float | None:
         """1 - (sum of squared errors) / (sum of squares), pooled over events and these gauges."""
