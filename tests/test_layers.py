@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from seis_tf.layers import (
+    RecordScale,
     ReshapeMaxPool1D,
+    ScaledSoftplus,
     StackableDropout,
     StackMembers,
     UnfoldConv1D,
@@ -178,6 +180,30 @@ def test_layers_come_back_from_a_saved_model(tmp_path):
     np.testing.assert_array_equal(again(values), model(values))
     assert float(again.layers[-1].rate.value) == 0.25
     assert again.layers[-1].state.value.numpy().tolist() == [9, 0]
+
+
+def test_a_record_is_its_shape_times_its_scale():
+    level = np.random.default_rng(0).normal(size=(3, 8, 2)).astype(np.float32)
+    mask = np.ones_like(level)
+    mask[1, 4:] = 0
+    mask[2] = 0
+    shape, scale = RecordScale(0.01)(level, mask)
+    heard = [level[0].ravel(), level[1, :4].ravel()]
+    expected = [*(np.sqrt(np.mean(v**2) + 1e-4) for v in heard), 0.01]  # a silent record has the floor
+    np.testing.assert_allclose(scale[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(shape * np.asarray(scale)[:, :, None], level * mask, atol=1e-6)
+    # What isn't there says nothing, and far above the floor the shape does not know the level.
+    again, _ = RecordScale(0.01)(np.where(mask, level, 99.0), mask)
+    np.testing.assert_array_equal(again, shape)
+    large, _ = RecordScale(0.01)(1e4 * level, mask)
+    larger, _ = RecordScale(0.01)(3e4 * level, mask)
+    np.testing.assert_allclose(large, larger, atol=1e-6)
+
+
+def test_scaled_softplus_is_proportional_to_the_scale_and_never_negative():
+    x, scale = np.array([[-100.0, 0.0, 3.0]] * 2, np.float32), np.array([[0.5], [2.0]], np.float32)
+    outputs = ScaledSoftplus(20.0)(x, scale).numpy()
+    np.testing.assert_allclose(outputs, 20 * scale * np.log1p(np.exp(x)), rtol=1e-5, atol=1e-30)
 
 
 def test_members_outputs_become_one_axis():

@@ -1,0 +1,73 @@
+"""From a job to what is fitted: rows, members, scores, and the networks for a data set."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from seis_tf import jobs, losses
+from seis_tf.config import (
+    AugmentSettings,
+    CnnSettings,
+    Conv1dSettings,
+    MlpSettings,
+    SlipMlpSettings,
+    TrainingSettings,
+    TrainJob,
+)
+from seis_tf.shards import load_dataset
+
+MLP = TrainJob(model=MlpSettings(hidden=(4,)), training=TrainingSettings(seed=7, members=3, l2=0.1))
+
+
+def test_members_differ_by_seed_and_train_on_train_alone(tiny_waveforms):
+    task, info = jobs.task_of(MLP, tiny_waveforms), load_dataset(tiny_waveforms)
+    n_train, n_valid = info.splits["train"].records, info.splits["valid"].records
+    assert [member.seed for member in task.members] == [7, 8, 9]
+    for member in task.members:
+        np.testing.assert_array_equal(member.train, np.arange(n_train))
+        np.testing.assert_array_equal(member.valid, np.arange(n_train, n_train + n_valid))
+    assert len(task.data.targets) == n_train + n_valid and task.loss is losses.cross_entropy
+
+
+def test_waveforms_are_read_only_where_they_are_changed(tiny_waveforms):
+    assert set(jobs.load_table(MLP, tiny_waveforms, ("valid",)).columns) == {"spectrogram", "label", "group"}
+    job = TrainJob(model=MLP.model, training=TrainingSettings(augment=AugmentSettings(shift_fraction=0.1)))
+    assert "waveform" in jobs.load_table(job, tiny_waveforms, ("valid",)).columns
+
+
+def test_scores_are_sklearns():
+    labels = np.array([0, 0, 0, 0, 1, 1, 2])
+    probabilities = np.random.default_rng(1).dirichlet(np.ones(3), 7)
+    metrics = jobs.metrics_of(MLP.model)
+    assert metrics["accuracy"](labels, probabilities) == accuracy_score(labels, probabilities.argmax(1))
+    assert metrics["balanced_accuracy"](labels, probabilities) == pytest.approx(
+        balanced_accuracy_score(labels, probabilities.argmax(1))
+    )
+    slip = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert jobs.metrics_of(Conv1dSettings())["mse"](slip, slip + 2) == 4.0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        MlpSettings(hidden=(5, 3)),
+        CnnSettings(filters=(2, 3), dense=4),
+        CnnSettings(filters=(2,), stem=(2, 3), dense=0, kernel=5),
+        Conv1dSettings(),
+        Conv1dSettings(widths=(3, 4, 5), use_mask=True, dense=6),
+        SlipMlpSettings(hidden=(6, 6, 5)),
+    ],
+)
+def test_a_network_fits_its_data_set_and_its_formula(tiny_waveforms, tiny_dart, settings):
+    info = load_dataset(tiny_waveforms if jobs.is_classifier(settings) else tiny_dart)
+    model = jobs.build(settings, info, seed=1)
+    parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert parameters == jobs.parameter_formula(settings, info)
+    assert model.output_shape == (None, 3)
+
+
+def test_a_model_of_the_other_task_is_refused(tiny_waveforms, tiny_dart):
+    with pytest.raises(ValueError, match="expected a data set of task waveforms, received dart"):
+        jobs.task_of(MLP, tiny_dart)
+    with pytest.raises(ValueError, match="expected a data set of task dart, received waveforms"):
+        jobs.task_of(TrainJob(model=Conv1dSettings()), tiny_waveforms)
