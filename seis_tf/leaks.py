@@ -1,7 +1,8 @@
 """The leak meter: how much a split flatters a model, and whether one event hides under two ids.
 
-The same job is fitted on folds of single records and on folds of whole events. The difference is what an event with records
-on both sides of a split gives away for nothing. Events that hold the same samples are one event, whatever their ids say.
+The same job is fitted on folds of single records and on folds of whole events. The difference is what an event with
+records on both sides of a split gives away for nothing. Events that hold the same samples are one event, whatever
+their ids say.
 """
 
 from __future__ import annotations
