@@ -93,9 +93,8 @@ def main() -> None:
                 f"{statistics.median(run['whole_s'] for run in runs):.1f} s, largest process {memory:.0f} MB"
             )
         loop_rate = statistics.median(rates["loop"])
-        print(
-            f"the loop, {options.loop_files} files: {loop_rate:,.0f} files/s ({min(rates['loop']):,.0f} to {max(rates['loop']):,.0f})"
-        )
+        spread = f"{min(rates['loop']):,.0f} to {max(rates['loop']):,.0f}"
+        print(f"the loop, {options.loop_files} files: {loop_rate:,.0f} files/s ({spread})")
         ratios = [a / b for a, b in zip(rates[count], rates["loop"], strict=True)]
         print(f"ratio at {count} files: {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
 

@@ -6,7 +6,8 @@ Four tasks: the laboratory and the field records, and their honest halves (AE ag
 grouped by event and stratified by class. The baselines run beside the networks on the same folds: the largest class, a
 logistic regression on log peak amplitude, one on mean and deviation of each frequency row, scikit-learn's MLP with Adam
 and with SGD. The CNN's settings are chosen for each fold among a short list by one grouped split of that fold's
-training records alone. Prints a table and the event-paired interval of the difference; writes benchmarks/real_records.json.
+training records alone. Prints a table and the event-paired interval of the difference; writes
+benchmarks/real_records.json.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def fold_scores(answers: np.ndarray, labels: np.ndarray, cuts: list) -> np.ndarr
 
 
 def paired_interval(ours: np.ndarray, theirs: np.ndarray, labels, groups, cuts, draws: int = 2000) -> tuple[float, ...]:
-    """Difference of balanced accuracy pooled over folds and averaged over seeds, and its 95 % event-bootstrap interval."""
+    """Difference of balanced accuracy, pooled over folds, averaged over seeds; its 95 % interval over drawn events."""
     hits = []
     for answers in (ours, theirs):
         right = np.full((answers.shape[1], len(labels)), np.nan)

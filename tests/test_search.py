@@ -224,6 +224,16 @@ def test_executions_give_a_spread_over_seeds(dataset, tmp_path):
     assert outcome.spreads["val_mse"] > 0
 
 
+def test_folds_score_a_trial_by_grouped_cross_validation(dataset, tmp_path):
+    trainer = Trainer(dataset, job(), 3, 1, "val_mse", tmp_path)
+    assert len(trainer.cuts) == 3
+    tested = np.concatenate([test for _, test in trainer.cuts])
+    assert sorted(tested) == list(range(len(trainer.table)))  # every record of train and valid once
+    for train, test in trainer.cuts:
+        assert not set(trainer.table["group"][train]) & set(trainer.table["group"][test])
+    assert trainer.run([TrialJob("a", job())])["a"].spreads["val_mse"] > 0
+
+
 def test_best_so_far_is_a_running_best():
     assert np.array_equal(report.best_so_far([3, 5, 2, 4], "val_loss"), [3, 3, 2, 2])
     assert np.array_equal(report.best_so_far([3, 5, 2, 4], "val_accuracy"), [3, 5, 5, 5])

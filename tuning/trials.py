@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from seis_tf import jobs, tables
+from seis_tf import folds, jobs, tables
 from seis_tf.config import TrainJob
 from seis_tf.progress import Progress
 from seis_tf.stack import architecture, is_stackable
@@ -207,6 +207,7 @@ def direction(objective: str) -> str:
 def _cuts(table: tables.Table, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
     if not n_folds:
         return [(table.rows["train"], table.rows["valid"])]
-    from seis_tf import folds
-
-    return folds.grouped(table, n_folds, seed=0)
+    groups = table["group"]
+    labels = table["label"].astype(int) if table.info.class_names else np.zeros(len(groups), int)
+    cuts = folds.grouped_folds(labels, groups, n_folds)
+    return [(np.concatenate([fold.train, fold.valid]), fold.test) for fold in cuts]

@@ -9,8 +9,6 @@ import typer
 
 from seis_tf.commands import console
 
-Models = Annotated[Path, typer.Argument(help="Folder of models, as TensorFlow Serving reads it.")]
-
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
@@ -19,36 +17,42 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path | None, typer.Argument(help="Run folder; not needed with --promote and --rollback.")],
-    models: Models,
-    name: Annotated[str | None, typer.Option(help="Name of the model; by default the run's.")] = None,
+    places: Annotated[list[Path], typer.Argument(metavar="[RUN] MODELS", help="Run folder, and folder of models.")],
+    name: Annotated[str | None, typer.Option(help="Name of the model; by default the run folder's.")] = None,
     label: Annotated[str | None, typer.Option(help="stable (default) or canary.")] = None,
     dataset: Annotated[Path | None, typer.Option(help="The data set, where it has moved since training.")] = None,
     tflite: Annotated[bool, typer.Option("--tflite", help="Also write model.tflite.")] = False,
     promote: Annotated[bool, typer.Option("--promote", help="The canary becomes stable; exports nothing.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to the stable version before.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the canary's label away.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Publishes a run as the next version of a SavedModel that takes raw records."""
+    """Publishes a run as the next version of a SavedModel that takes raw records; or moves a model's labels."""
+    moving = promote or rollback or withdraw
+    if len(places) != (1 if moving else 2):
+        expected = "MODELS with --promote, --rollback or --withdraw" if moving else "RUN MODELS"
+        raise typer.BadParameter(f"expected {expected}, received {' '.join(map(str, places))}")
+    if moving and name is None:
+        raise typer.BadParameter("expected --name, received none")
     console.load_tensorflow()
     from seis_tf.serve import labels
 
-    model_name = name or (run.name if run is not None else None)
-    if model_name is None:
-        raise typer.BadParameter("expected --name, received none")
-    if promote or rollback:
-        change = labels.promote if promote else labels.rollback
-        now = change(models, model_name)
-        console.print_json(now) if json else console.out.print(f"{models / model_name}: {now}")
+    if moving:
+        change = labels.promote if promote else labels.rollback if rollback else labels.withdraw
+        now = change(places[0], name)
+        console.print_json(now) if json else console.out.print(f"{places[0] / name}: {now}")
         return
     from seis_tf.serve.export import export as export_run
 
+    run, models = places
+    model_name = name or run.resolve().name
     formats = ("saved_model", "tflite") if tflite else ("saved_model",)
     folder = export_run(run, models, model_name, label=label, dataset=dataset, formats=formats)
+    now = labels.labels_of(models, model_name)
     if json:
-        console.print_json({"version": str(folder), "labels": labels.labels_of(models, model_name)})
+        console.print_json({"version": str(folder), "labels": now})
     else:
-        console.out.print(f"{folder}: checked and published as {labels.labels_of(models, model_name)}")
+        console.out.print(f"{folder}: checked and published; labels {now}")
 
 
 def predict(
@@ -61,6 +65,7 @@ def predict(
         str | None, typer.Option(help="DART: the earthquake's origin, e.g. 2018-01-23T09:31:40Z.")
     ] = None,
     epicentre: Annotated[tuple[float, float] | None, typer.Option(help="DART: longitude and latitude.")] = None,
+    buoys: Annotated[str | None, typer.Option(help="DART: which buoys to take from among others, with commas.")] = None,
     latency_min: Annotated[float, typer.Option(help="DART: minutes that are not delivered yet.")] = 0.0,
     figures: Annotated[Path | None, typer.Option(help="DART: folder for the pictures.")] = None,
 ) -> None:
@@ -75,6 +80,7 @@ def predict(
         origin_time=origin_time,
         epicentre=epicentre,
         latency_min=latency_min,
+        buoy_names=None if buoys is None else buoys.split(","),
         figures=figures,
     )
     if json:
@@ -87,7 +93,7 @@ def predict(
 
 
 def serve(
-    models: Models,
+    models: Annotated[Path, typer.Argument(help="Folder of models, as TensorFlow Serving reads it.")],
     host: Annotated[
         str, typer.Option(help="Address to listen on; other machines can only reach it if you change it.")
     ] = "127.0.0.1",
