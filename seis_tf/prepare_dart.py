@@ -62,7 +62,7 @@ class DartEncoder:
 def prepare_dart(
     source: Path | str, out: Path | str, job: DartJob, *, progress: Progress = lambda done, total: None
 ) -> DatasetInfo:
-    """Makes a data set of simulated earthquakes, of the published prototype's files, or of raw buoy files with known slip.
+    """Makes a data set of simulated earthquakes, of the prototype's files, or of raw buoy files with known slip.
 
     Args:
         source: see `dart_sources.list_events`.

@@ -70,7 +70,8 @@ def prepare_mat(
         progress: told the records done and the records in all.
 
     Raises:
-        ValueError: as `matfile.read_mat` and `writer.write_dataset`; linear power is asked for and the file holds logarithms.
+        ValueError: as `matfile.read_mat` and `writer.write_dataset`; linear power is asked for, and the file holds
+            logarithms.
     """
     mat = matfile.read_mat(Path(source), groups_csv)
     power = _scaled(mat.spectrograms, job, Path(source))
