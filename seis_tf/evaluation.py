@@ -78,6 +78,7 @@ def evaluate(
     data: Path | str | None = None,
     *,
     draws: int = 1000,
+    recall: float = 0.95,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Judges a classifier and writes what was found; a run of task dart goes to `dart_evaluation.evaluate`.
@@ -88,6 +89,7 @@ def evaluate(
             `evaluations/<name>/` in the run. The run's own data set (by its fingerprint; perhaps moved) is judged by
             its splits, with the results in the run folder, and the temperature is fitted on its validation split.
         draws: bootstrap samples of events for the intervals; 0 for none.
+        recall: part of each class that its threshold is to find, chosen on validation records.
         progress: told the steps done and the steps in all.
 
     Returns:
@@ -115,10 +117,10 @@ def evaluate(
         judged = _judge_other(run, folder, info, progress)
         out = run.folder / "evaluations" / f"{folder.resolve().name}-{info.fingerprint[:8]}"
         out.mkdir(parents=True, exist_ok=True)
-    metrics = metrics_of(judged, draws)
+    metrics = metrics_of(judged, draws, recall)
     progress(3, _STEPS)
     if own:
-        calibration.write_calibration(run.folder, judged.temperature, len(judged.rows["valid"]))
+        calibration.write_calibration(run.folder, _calibration_of(judged, metrics))
     write_atomically(out / "predictions.csv", predictions_csv(judged).encode())
     write_report(out, report_of(judged, metrics, scales_of(judged.info)))
     progress(4, _STEPS)
@@ -127,7 +129,7 @@ def evaluate(
     return metrics
 
 
-def metrics_of(judged: Judged, draws: int = 1000) -> dict[str, Any]:
+def metrics_of(judged: Judged, draws: int = 1000, recall: float = 0.95) -> dict[str, Any]:
     """Everything that is told of a run in numbers: what `metrics.json` holds."""
     columns, names = judged.columns, judged.info.class_names
     config = judged.run.config
@@ -157,6 +159,7 @@ def metrics_of(judged: Judged, draws: int = 1000) -> dict[str, Any]:
         "class_names": list(names),
         "main": judged.main,
         "temperature": judged.temperature,
+        "thresholds": _thresholds(judged, recall),
         "splits": parts,
         "trivial": {p.name: _trivial_scores(p, judged, draws) for p in judged.predictors},
     }
@@ -205,7 +208,8 @@ def _judge_own(run: Run, folder: Path, progress: Callable[[int, int], None]) -> 
     members = _predict(run, table["spectrogram"])
     progress(2, _STEPS)
     valid = table.rows["valid"]
-    temperature = calibration.fit_temperature(table["label"][valid], members[:, valid].mean(axis=0, dtype=np.float64))
+    unscaled = members[:, valid].mean(axis=0, dtype=np.float64)
+    temperature = calibration.fit_temperature(table["label"][valid], unscaled, table["group"][valid])
     predictors = _fit_trivial(table, table.rows["train"])
     return Judged(run, table.info, folder, table.columns, table.rows, members, temperature, predictors, None)
 
@@ -224,6 +228,37 @@ def _judge_other(run: Run, folder: Path, info: DatasetInfo, progress: Callable[[
         predictors = _fit_trivial(train, train.rows["train"])
         seen = len(np.intersect1d(train["group"], table["group"]))
     return Judged(run, info, folder, table.columns, rows, members, temperature, predictors, seen)
+
+
+def _thresholds(judged: Judged, recall: float) -> dict[str, Any]:
+    """The probability from which on a class is called, for a wished-for recall; and what that gives on new events."""
+    if "valid" not in judged.rows:
+        return {}
+    (labels, p), (true, test) = (
+        (judged.columns["label"][rows], judged.probabilities[rows]) for rows in map(judged.rows.get, ("valid", "test"))
+    )
+    found = {}
+    for k, threshold in enumerate(calibration.recall_thresholds(labels, p, recall)):
+        if threshold is None:
+            continue
+        called, own = test[:, k] >= threshold, true == k
+        found[judged.info.class_names[k]] = {
+            "threshold": threshold,
+            "wished_recall": recall,
+            "recall": float(called[own].mean()) if own.any() else None,
+            "precision": float(own[called].mean()) if called.any() else None,
+        }
+    return found
+
+
+def _calibration_of(judged: Judged, metrics: dict[str, Any]) -> dict[str, Any]:
+    valid = judged.rows["valid"]
+    events = len(np.unique(judged.columns["group"][valid]))
+    return {
+        "temperature": judged.temperature,
+        "thresholds": {name: row["threshold"] for name, row in metrics["thresholds"].items()},
+        "fitted_on": f"{len(valid)} validation records of {events} events",
+    }
 
 
 def _own_training_records(run: Run) -> tables.Table | None:

@@ -10,7 +10,7 @@ import numpy as np
 from seis_tf import figures, record_figures, scores, trivial
 from seis_tf.record_figures import Scales
 from seis_tf.report import Picture, Section, Table
-from seis_tf.units import count, listed
+from seis_tf.units import count, listed, percent
 
 if TYPE_CHECKING:
     from seis_tf.evaluation import Judged
@@ -76,7 +76,7 @@ def probabilities_section(judged: Judged, metrics: dict[str, Any]) -> Section:
     )
     text = (
         f"An honest model is right in 80 % of the records for which it says 0.8. The temperature fitted on validation "
-        f"records is {judged.temperature:.2f}: the network's probabilities are {change}. It is part of the export, and "
+        f"events is {judged.temperature:.2f}: the network's probabilities are {change}. It is part of the export, and "
         "all other scores of this page are of scaled probabilities."
     )
     picture = Picture(
@@ -86,7 +86,24 @@ def probabilities_section(judged: Judged, metrics: dict[str, Any]) -> Section:
         "bars are two binomial deviations.",
     )
     table = Table(["probabilities", "log loss", "Brier score", "ECE"], rows, f"On {PARTS[judged.main]} records")
-    return Section("Are its probabilities honest?", [text], [table], [picture])
+    return Section("Are its probabilities honest?", [text], [table, *_threshold_tables(metrics)], [picture])
+
+
+def _threshold_tables(metrics: dict[str, Any]) -> list[Table]:
+    """Thresholds for the wished-for recall, where there were validation records to choose them on."""
+    rows = [
+        [
+            name,
+            f"{t['threshold']:.3f}",
+            *("–" if t[key] is None else percent(t[key]) for key in ("recall", "precision")),
+        ]
+        for name, t in metrics["thresholds"].items()
+    ]
+    if not rows:
+        return []
+    wished = percent(next(iter(metrics["thresholds"].values()))["wished_recall"])
+    caption = f"To find {wished} of a class, call it from this probability on (chosen on validation records)"
+    return [Table(["class", "probability", "found of test records", "right of those called"], rows, caption)]
 
 
 def simple_section(judged: Judged, metrics: dict[str, Any], scales: Scales) -> Section | None:

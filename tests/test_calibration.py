@@ -40,10 +40,42 @@ def test_scaling_is_that_of_the_logits_and_changes_no_answer():
 
 
 def test_probabilities_of_zero_stay_finite():
-    stated = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    stated = np.array([[1.0, 0.0], [0.0, 1.0]] * 500, np.float32)
     scaled = calibration.with_temperature(stated, 1.5)
-    assert np.isfinite(scaled).all() and scaled.sum(axis=1) == pytest.approx([1, 1])
-    assert calibration.fit_temperature(np.array([0, 0]), stated) == pytest.approx(20.0, rel=1e-2)
+    assert np.isfinite(scaled).all() and scaled.sum(axis=1) == pytest.approx(np.ones(1000))
+    # Half of the answers are wrong and sure: the more even, the better.
+    assert calibration.fit_temperature(np.zeros(1000, int), stated) == pytest.approx(20.0, rel=1e-2)
+
+
+def test_few_events_move_the_temperature_little():
+    """2,000 records ask for 2.5. As 2,000 events they get it; as four events, hardly."""
+    labels, stated = overconfident(2.5, count=2000)
+    each = calibration.fit_temperature(labels, stated)
+    few = calibration.fit_temperature(labels, stated, np.arange(2000) % 4)
+    assert each == pytest.approx(2.5, rel=0.06)
+    assert 1.05 < few < 0.75 * each
+    more = calibration.fit_temperature(labels, stated, np.arange(2000) % 50)
+    assert few < more < each
+
+
+def test_the_prior_by_hand():
+    """One event, all answers (0.9, 0.1), all right: log(1 + 9^-s) + (log s)^2 / 2 with s = 1 / T is smallest."""
+    stated = np.tile([[0.9, 0.1]], (5, 1))
+    sharpness = np.exp(np.linspace(-1, 1, 200001))
+    slow = 1 / sharpness[np.argmin(np.log1p(9.0**-sharpness) + np.log(sharpness) ** 2 / 2)]
+    assert calibration.fit_temperature(np.zeros(5, int), stated, np.zeros(5)) == pytest.approx(slow, rel=1e-4)
+
+
+def test_thresholds_find_the_part_that_was_wished_for():
+    """Class 0 has the probabilities .1 .2 ... 1: 80 % of ten records are eight, and the eighth from above is .3."""
+    p = np.linspace(0.1, 1.0, 10)
+    probabilities = np.stack([p, 1 - p, np.zeros(10)], axis=1)
+    found = calibration.recall_thresholds(np.zeros(10, int), probabilities, 0.8)
+    assert found == [pytest.approx(0.3), None, None]
+    assert calibration.recall_thresholds(np.zeros(10, int), probabilities, 1.0)[0] == pytest.approx(0.1)
+    assert calibration.recall_thresholds(np.zeros(10, int), probabilities, 0.75)[0] == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="recall: expected above 0 and up to 1, received 95"):
+        calibration.recall_thresholds(np.zeros(10, int), probabilities, 95)
 
 
 def test_no_validation_records_are_refused():
@@ -56,7 +88,7 @@ def test_the_file_keeps_what_others_wrote(tmp_path):
     (tmp_path / "calibration.json").write_text(
         json.dumps({"interval_multipliers": {"mw": [1, 2, 3]}, "temperature": 9})
     )
-    calibration.write_calibration(tmp_path, 1.25, 40)
+    calibration.write_calibration(tmp_path, {"temperature": 1.25, "fitted_on": "40 validation records"})
     tree = json.loads((tmp_path / "calibration.json").read_text())
     assert tree == {
         "interval_multipliers": {"mw": [1, 2, 3]},

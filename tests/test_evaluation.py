@@ -13,7 +13,7 @@ from sklearn import metrics as sklearn_metrics
 from seis_tf import calibration, evaluation, shards
 from seis_tf.config import MlpSettings, TrainingSettings, TrainJob
 from seis_tf.evaluation import evaluate
-from seis_tf.runs import train
+from seis_tf.runs import load_run, train
 from seis_tf.spectrograms import standardise
 
 NAMES = ("AE", "UP", "noise")
@@ -104,12 +104,28 @@ def test_the_model_answers_what_keras_answers(judged, tiny_waveforms):
         assert [float(row[f"p_{name}"]) for name in NAMES] == pytest.approx(scaled.tolist(), abs=2e-5)
 
 
-def test_the_temperature_goes_with_the_run_and_is_of_the_validation_records(judged):
+def test_the_temperature_goes_with_the_run_and_is_of_the_validation_records(judged, tiny_waveforms):
     folder, found = judged
     assert calibration.read_temperature(folder) == found["temperature"]
-    labels, p = arrays(predictions(folder)["valid"])
-    # Scaled probabilities of the records that the temperature was fitted on have no better temperature than 1.
-    assert calibration.fit_temperature(labels, p) == pytest.approx(1, abs=0.02)
+    records = list(shards.iterate(tiny_waveforms, shards.load_dataset(tiny_waveforms), "valid"))
+    p = load_run(folder).predict([standardise(np.stack([r["spectrogram"] for r in records]))])[0]
+    labels, groups = (np.array([r[key] for r in records]) for key in ("label", "group"))
+    assert found["temperature"] == pytest.approx(calibration.fit_temperature(labels, p, groups), rel=1e-3)
+
+
+def test_thresholds_are_chosen_on_validation_and_scored_on_test(judged):
+    folder, found = judged
+    rows = predictions(folder)
+    (labels, p), (true, test) = arrays(rows["valid"]), arrays(rows["test"])
+    for k, name in enumerate(NAMES):
+        own = found["thresholds"][name]
+        part = np.mean(p[labels == k, k] >= own["threshold"] - 1e-6)
+        assert part >= own["wished_recall"] == 0.95
+        called = test[:, k] >= own["threshold"]
+        assert own["recall"] == pytest.approx(np.mean(called[true == k]))
+        assert own["precision"] == pytest.approx(np.mean(true[called] == k))
+    stored = json.loads((folder / "calibration.json").read_text())
+    assert stored["thresholds"] == {name: found["thresholds"][name]["threshold"] for name in NAMES}
 
 
 def test_trivial_predictors_stand_beside_the_model(judged):
