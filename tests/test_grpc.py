@@ -223,9 +223,7 @@ def test_warm_up_requests_are_replayed_and_must_succeed(toy_models, tmp_path):
     write(request("picky", x=ZEROS))
     assert load_servable(folder, "toy", 1).version == 1
     write(request("picky", x=ZEROS + 200))
-    with pytest.raises(
-        ValueError, match="expected requests that succeed, received record 0: .*expected values below"
-    ):
+    with pytest.raises(ValueError, match="expected requests that succeed, received record 0: .*expected values below"):
         load_servable(folder, "toy", 1)
     write(request("gone", x=ZEROS))
     with pytest.raises(ValueError, match="received record 0: no signature 'gone'"):
