@@ -237,6 +237,27 @@ def against_window(
     return figure
 
 
+@styled
+def detidings(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], window_min: float, title: str) -> Figure:
+    """What several ways of detiding leave of one record.
+
+    Args:
+        curves: name to minutes after the origin and metres, each [sample].
+        window_min: end of what a causal way may use.
+        title: over the figure.
+    """
+    figure = new_figure(9.6, 4.0)
+    axes = figure.subplots()
+    axes.axvspan(0, window_min, color="#f0f3f7", lw=0, zorder=0)
+    axes.axvline(window_min, color=INK, lw=0.8, ls=":")
+    dashes = ("-", "--", ":", "-.")
+    for k, (name, (minutes, level)) in enumerate(curves.items()):
+        axes.plot(minutes, level * _CM, ls=dashes[k % 4], color=COLOURS[k % len(COLOURS)], lw=1.4, label=name)
+    axes.set(xlabel="time after the origin (min)", ylabel="water (cm)", title=title)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
 def _title(figure: Figure, title: str) -> None:
     figure.suptitle(f"{title}\n", x=0.01, ha="left", size=11, weight="bold", linespacing=0.6)
 

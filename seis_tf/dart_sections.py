@@ -197,13 +197,7 @@ def method_section(judged: JudgedDart, metrics: Metrics) -> Section:
             f"{chosen['smoothing']['strength']:.2g}, pull {chosen['pull']['strength']:.2g} (m)."
         )
     settings = {"model": job.model, "training": job.training, "record": judged.record}
-    rows = [
-        [f"{part}: {key}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)]
-        for part, values in settings.items()
-        for key, value in values.model_dump(mode="json").items()
-        if not isinstance(value, dict)
-    ]
-    rows += [[f"loss: {key}", str(value)] for key, value in job.training.loss.model_dump(mode="json").items()]
+    rows = [row for part, values in settings.items() for row in _setting_rows(part, values.model_dump(mode="json"))]
     rows += [[f"version: {name}", version] for name, version in judged.run.config.versions.items()]
     return Section("Method", text, [Table(["setting", "value"], rows, "All settings")])
 
@@ -231,3 +225,9 @@ def _share(value: float | None) -> str:
 
 def _magnitude(mw: float) -> str:
     return f"Mw {mw:.2f}" if mw > 0 else "no slip"
+
+
+def _setting_rows(name: str, value: Any) -> list[list[str]]:
+    if isinstance(value, dict):
+        return [row for key, part in value.items() for row in _setting_rows(f"{name}: {key}", part)]
+    return [[name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)]]

@@ -7,21 +7,19 @@ import json
 import shutil
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from scipy import optimize
 
 from seis_tf import dart_evaluation, evaluation, inversion, shards, tables
-from seis_tf.config import Conv1dSettings, DartJob, FakequakeSettings, TrainingSettings, TrainJob, write_json
+from seis_tf.config import Conv1dSettings, DartJob, FakequakeSettings, TrainingSettings, TrainJob
 from seis_tf.dart_evaluation import evaluate
 from seis_tf.dart_methods import Methods, Windows, network_of
 from seis_tf.dart_scores import TrueWaves
-from seis_tf.layers import StackMembers
 from seis_tf.models import conv1d
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.report import Report
-from seis_tf.runs import Run, RunConfig, load_run, versions
+from seis_tf.runs import Run, RunConfig, load_run
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.unit_sources import load_greens
@@ -40,25 +38,15 @@ def prepare(folder: Path, seed: int, count: int = 70, **record) -> Path:
     return folder / "dataset"
 
 
-def write_run(folder: Path, dataset: Path, *, members: int = 1, seed: int = 0) -> Path:
-    """A run as `train` leaves it, with networks that never learned anything: judging needs no good ones."""
-    info = shards.load_dataset(dataset)
-    size = (*info.feature("water_level_m").shape, len(info.source_names))
-    networks = [conv1d(*size, output="softplus", seed=seed + member) for member in range(members)]
-    model = networks[0]
-    if members > 1:
-        for member, network in enumerate(networks):
-            network.name = f"member_{member}"
-        level = keras.Input(size[:2], name="water_level_m")
-        model = keras.Model(level, StackMembers(name="weights_m")([network(level) for network in networks]))
-    training = TrainingSettings(members=members, epochs=2)
-    job = TrainJob(model=Conv1dSettings(output="softplus"), training=training)
-    folder.mkdir(parents=True)
-    write_json(folder / "config.json", RunConfig(job=job, dataset=str(dataset), info=info, versions=versions()))
-    lines = [f"{k},{epoch},{3 - epoch},{4 - epoch}" for k in range(members) for epoch in (1, 2)]
-    (folder / "history.csv").write_text("\n".join(["member,epoch,loss,val_loss", *lines]) + "\n")
-    model.save(folder / "model.keras")
-    return folder
+@pytest.fixture(scope="module")
+def write_run(untrained_run):
+    """The function that makes a run which never learned anything, for judging needs no good one."""
+
+    def write(folder: Path, dataset: Path, members: int = 1) -> Path:
+        training = TrainingSettings(members=members)
+        return untrained_run(folder, dataset, TrainJob(model=Conv1dSettings(output="softplus"), training=training))
+
+    return write
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +55,7 @@ def dataset(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judged(dataset, tmp_path_factory):
+def judged(dataset, write_run, tmp_path_factory):
     """A judged run's folder, and what was returned. Not to be changed."""
     folder = write_run(tmp_path_factory.mktemp("runs") / "conv1d", dataset)
     return folder, evaluate(folder, draws=200)
@@ -225,7 +213,7 @@ def test_times_are_told_of_all_that_compute(judged):
     assert seconds["hybrid"]["alone"] > seconds["network"]["alone"]  # which it has to wait for
 
 
-def test_an_ensemble_answers_with_the_mean_of_its_members(dataset, table, tmp_path, no_report):
+def test_an_ensemble_answers_with_the_mean_of_its_members(dataset, table, write_run, tmp_path, no_report):
     folder = write_run(tmp_path / "ensemble", dataset, members=3)
     found = evaluate(folder, draws=0)
     test = table.rows["test"]
@@ -264,7 +252,7 @@ def test_where_the_training_data_is_gone_there_are_fewer_answers(judged, tmp_pat
     assert any("The training data is not where it was" in notice for notice in pages[0].notices)
 
 
-def test_without_recorded_waves_truth_is_what_the_true_slip_makes(tmp_path, pages):
+def test_without_recorded_waves_truth_is_what_the_true_slip_makes(write_run, tmp_path, pages):
     greens = load_greens()
     source = write_fakequakes(tmp_path / "source", simulate(SETTINGS, greens, 40, 0), greens)
     (source / "truth.npz").unlink()
@@ -276,7 +264,7 @@ def test_without_recorded_waves_truth_is_what_the_true_slip_makes(tmp_path, page
     assert 0.9 < found["splits"]["test"]["methods"]["nnls"]["explained"]["far"] < 1
 
 
-def test_the_common_command_judges_both_tasks(judged, dataset, tmp_path, no_report):
+def test_the_common_command_judges_both_tasks(dataset, write_run, tmp_path, no_report):
     folder = write_run(tmp_path / "run", dataset)
     found = evaluation.evaluate(folder, draws=0)
     same = evaluate(folder, draws=0)

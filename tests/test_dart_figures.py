@@ -165,6 +165,15 @@ def test_sources_without_positions_are_drawn_on_their_grid(greens):
     assert centres.tolist() == [[57, -1], [58, -1], [57, 0]]  # b is the row above a
 
 
+def test_detidings_are_drawn_in_centimetres_with_the_windows_end():
+    minutes = np.arange(0.0, 100)
+    figure = dart_figures.detidings({"harmonic": (minutes, 0.01 * minutes), "mean": (minutes, minutes)}, 60, "21418")
+    found = lines_of(figure.axes[0])
+    assert found["harmonic"].get_ydata() == pytest.approx(minutes)
+    assert {"harmonic", "mean"} < set(found) and any(line.get_xdata()[0] == 60 for line in figure.axes[0].lines)
+    assert figure.axes[0].get_ylabel() == "water (cm)"
+
+
 def test_all_can_be_drawn(event, greens):
     figures = [
         draw(event, greens),
