@@ -36,6 +36,7 @@ def learning_curve(
     fractions: Sequence[float] = FRACTIONS,
     seeds: int = 1,
     fold_seed: int = 0,
+    by: str = "group",
     splits: Sequence[str] = SPLITS,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def learning_curve(
         fractions: of each fold's training events, ascending.
         seeds: fits of each fold and size, from `job.training.seed` on.
         fold_seed: of the folds and of the order in which events are added.
+        by: what is kept whole: "group" (events) or "station".
         splits: of the data set that are folded.
         progress: told the epochs done and in all.
 
@@ -59,7 +61,7 @@ def learning_curve(
         ValueError: as `folds.grouped_folds` and `folds.nested_subset`.
     """
     table = studies.load_table(job, dataset, splits)
-    labels, groups = studies.labels_of(table), table["group"]
+    labels, groups = studies.labels_of(table), studies.groups_of(table, by)
     folds = grouped_folds(labels, groups, n_folds, seed=fold_seed)
     trials = [
         Trial(number, seed, Fold(part, fold.valid, fold.test), size)
@@ -70,7 +72,7 @@ def learning_curve(
     fits, seconds = studies.fit_trials(job, table, trials, progress)
     rows = [row for trained in fits for row in _rows(job, table, trained, fractions)]
     result = _summary(job, table, rows, fractions, n_folds, seeds)
-    result |= {"dataset": str(dataset), "job": job.model_dump(mode="json"), "fold_seed": fold_seed}
+    result |= {"dataset": str(dataset), "job": job.model_dump(mode="json"), "fold_seed": fold_seed, "by": by}
     result["seconds"] = {"fitting": seconds.fitting, "setup": seconds.setup, "fits": seconds.fits}
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -188,10 +190,10 @@ def _report(result: dict[str, Any], table: Records, dataset: Path) -> Report:
         ]
         for size in sizes
     ]
-    seconds = result["seconds"]
+    seconds, unit = result["seconds"], "stations" if result["by"] == "station" else "events"
     method = [
-        f"Data: {dataset}, {len(table):,} records in {result['folds']} folds of whole events, stratified by class; "
-        f"seed {result['fold_seed']}. Of each fold's training events the smaller sizes lie inside the larger ones. The "
+        f"Data: {dataset}, {len(table):,} records in {result['folds']} folds of whole {unit}, stratified by class; "
+        f"seed {result['fold_seed']}. Of each fold's training {unit} the smaller sizes lie inside the larger ones. The "
         "best epoch is chosen on events of the training side. Statistics of the data are computed for each fold.",
         f"{seconds['fits']} fits in {seconds['fitting']:.1f} s, {seconds['setup']:.1f} s to build and compile. Fits of "
         "one size are trained together where the architecture allows it.",

@@ -10,7 +10,6 @@ from itertools import cycle
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -261,11 +260,6 @@ def band_scatter(
     axes.set(xlabel=f"mean amplitude, {band_names[0]}", ylabel=f"mean amplitude, {band_names[1]}")
     axes.legend()
     return figure
-
-
-def annotate_note(axes: Axes, text: str) -> None:
-    """A quiet remark in the upper right corner."""
-    axes.text(0.99, 0.97, text, transform=axes.transAxes, ha="right", va="top", size=8.5, color=QUIET)
 
 
 def _classes_with_curves(labels: np.ndarray, class_names: Sequence[str]):

@@ -6,7 +6,7 @@ matter of adding up the events' own matrices, and a thousand draws take millisec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -311,21 +311,10 @@ def check_probabilities(labels: np.ndarray, probabilities: np.ndarray, n_classes
     return exact / total
 
 
-def summary(values: Mapping[str, float] | Sequence[float]) -> dict[str, float]:
+def summary(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Mean and standard deviation (n - 1) of a score over folds or seeds; deviation 0 for a single value."""
-    array = np.asarray(list(values.values()) if isinstance(values, Mapping) else values, dtype=np.float64)
+    array = np.asarray(values, dtype=np.float64)
     return {"mean": float(array.mean()), "std": float(array.std(ddof=1)) if array.size > 1 else 0.0}
-
-
-def statistic_of(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The function of (labels, probabilities) that gives one headline score.
-
-    Raises:
-        ValueError: there is no score of that name.
-    """
-    if name not in HEADLINES:
-        raise ValueError(f"score: expected one of {', '.join(HEADLINES)}, received {name!r}")
-    return lambda labels, probabilities: headline_scores(labels, probabilities)[name]
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,6 @@ class Seconds:
     fitting: float = 0.0
     setup: float = 0.0
     fits: int = 0
-    by_size: dict[int, float] = field(default_factory=dict)
 
 
 def load_table(job: TrainJob, dataset: Path | str, splits: Sequence[str] = SPLITS) -> tables.Table:
@@ -153,8 +152,6 @@ def fit_trials(
         compiling = max(fitted.first_step_seconds - (float(np.median(epochs[1:])) if len(epochs) > 1 else 0.0), 0.0)
         seconds.setup += built + compiling
         seconds.fitting += fitted.seconds - compiling
-        size = chosen[0].size
-        seconds.by_size[size] = seconds.by_size.get(size, 0.0) + fitted.seconds - compiling
         for i, outputs, k in zip(places, predict_members(fitted, data.inputs), range(len(places)), strict=True):
             best = int(fitted.progress.best_epoch[k])
             done[i] = Trained(trials[i], outputs, fitted.progress.history[k], best)

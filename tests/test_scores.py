@@ -168,11 +168,6 @@ def test_no_records_are_refused():
         scores.all_scores(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0, str), ("AE", "noise"))
 
 
-def test_an_unknown_score_is_refused():
-    with pytest.raises(ValueError, match="expected one of accuracy, balanced_accuracy.*received 'auc'"):
-        scores.statistic_of("auc")
-
-
 def test_mean_and_deviation_over_folds():
     # By hand: mean 0.8, squared deviations 0.01 + 0 + 0.01 over n - 1 = 2.
     assert scores.summary([0.7, 0.8, 0.9]) == {"mean": pytest.approx(0.8), "std": pytest.approx(0.1)}
