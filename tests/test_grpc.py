@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 
 import grpc
@@ -24,6 +25,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from seis_tf.config import BatchingSettings
 from seis_tf.serve.grpc_service import from_protos, to_proto
 from seis_tf.serve.servable import load_servable
 from seis_tf.serve.server import running
@@ -190,6 +192,15 @@ def test_concurrent_calls_get_their_own_answers(channel, toy_models):
 
     with running(toy_models) as where:
         assert asyncio.run(main(f"127.0.0.1:{where.grpc_port}")) == [index / 2 + 3 for index in range(100)]
+
+
+def test_a_stopped_server_answers_what_is_under_way_first(toy_models):
+    with running(toy_models, batching=BatchingSettings(delay_s=0.5)) as where:
+        own = grpc.insecure_channel(f"127.0.0.1:{where.grpc_port}")
+        call = prediction_service_pb2_grpc.PredictionServiceStub(own).Predict.future(request(x=ZEROS))
+        time.sleep(0.2)
+    with own:
+        assert call.result(timeout=10).outputs["y"].float_val[0] == 3.0
 
 
 def test_typed_values_come_back_as_they_were():
