@@ -20,7 +20,7 @@ from seis_tf.report import KeyNumber, Picture, Report, Section, Table, simulated
 from seis_tf.shards import SPLITS, DatasetInfo
 from seis_tf.studies import Progress, Trial
 from seis_tf.tables import Table as Records
-from seis_tf.units import count
+from seis_tf.units import MODEL_NAMES, count, p_value
 
 BASE = "as given"
 _PATTERNS = {5: ((20, 20, 40, 40, 80), (15, 15, 30, 30, 60))}  # of the channels of so many stages
@@ -241,7 +241,7 @@ def _report(result: dict[str, Any], dataset: str) -> Report:
         cells = ["", "", ""]
         if pair is not None:
             low, high = pair["interval"]
-            cells = [f"{pair['difference']:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{pair['p']:.3f}"]
+            cells = [f"{pair['difference']:+.3f}", f"{low:+.3f} to {high:+.3f}", p_value(pair["p"])]
             dots.append((name, pair["difference"], pair["interval"]))
         seeds = "–" if found["std_seeds"] is None else f"{found['std_seeds']:.3f}"
         rows.append([name, f"{found['mean']:.3f} ± {found['std']:.3f}", seeds, *cells, f"{found['seconds_a_fit']:.1f}"])
@@ -259,7 +259,7 @@ def _report(result: dict[str, Any], dataset: str) -> Report:
     )
     base = variants[BASE]
     return Report(
-        title=f"Ablation of {result['job']['model']['kind']} on {dataset}",
+        title=f"Ablation of {MODEL_NAMES[result['job']['model']['kind']]} on {dataset}",
         asked="What is each choice worth?",
         answer=_answer(result),
         key_numbers=[KeyNumber(f"{base['mean']:.3f}", f"{score}, as given", f"± {base['std']:.3f} over folds")],

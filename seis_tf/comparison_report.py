@@ -8,7 +8,7 @@ import numpy as np
 
 from seis_tf import study_figures
 from seis_tf.report import KeyNumber, Picture, Report, Section, Table, simulated_notice, ungrouped_notice
-from seis_tf.units import count, listed
+from seis_tf.units import count, listed, p_value
 
 SURE = 0.05
 SCORE_NAMES = {
@@ -162,10 +162,10 @@ def _pair_table(result: dict[str, Any]) -> Table:
                 f"{pair['a']} − {pair['b']}",
                 f"{pair['difference']:+.3f}",
                 f"{pair['interval'][0]:+.3f} to {pair['interval'][1]:+.3f}",
-                _p(pair["p"]),
-                _p(pair["p_holm"]),
-                "–" if t is None else _p(t),
-                "–" if mcnemar is None else f"{_p(mcnemar['p'])} ({mcnemar['only_a']} : {mcnemar['only_b']})",
+                p_value(pair["p"]),
+                p_value(pair["p_holm"]),
+                "–" if t is None else p_value(t),
+                "–" if mcnemar is None else f"{p_value(mcnemar['p'])} ({mcnemar['only_a']} : {mcnemar['only_b']})",
             ]
         )
     return Table(header, rows)
@@ -239,9 +239,5 @@ def _spread_words(model: dict[str, Any], result: dict[str, Any]) -> str:
     return words if model["std_seeds"] is None else f"{words}, ± {model['std_seeds']:.3f} over seeds"
 
 
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
-
-
 def _p_words(value: float) -> str:
-    return f"p {_p(value)}" if value < 1e-4 else f"p = {_p(value)}"
+    return f"p {p_value(value)}" if value < 1e-4 else f"p = {p_value(value)}"

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from seis_tf import studies, study_figures
+from seis_tf.comparison_report import SCORE_NAMES
 from seis_tf.config import TrainJob, write_atomically, write_json
 from seis_tf.folds import Fold, grouped_folds, nested_subset
 from seis_tf.report import KeyNumber, Picture, Report, Section, Table, simulated_notice, ungrouped_notice, write_report
 from seis_tf.shards import SPLITS
 from seis_tf.studies import Progress, Trained, Trial
 from seis_tf.tables import Table as Records
-from seis_tf.units import count
+from seis_tf.units import MODEL_NAMES, count
 
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 _PARTS = {"train": "training records", "test": "new events"}
@@ -149,7 +150,7 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
 
 
 def _report(result: dict[str, Any], table: Records, dataset: Path) -> Report:
-    name, sizes = result["score"].replace("_", " "), result["sizes"]
+    name, sizes = SCORE_NAMES[result["score"]], result["sizes"]
     records = np.array([size["training_records"] for size in sizes])
     parts = {
         words: tuple(np.array([size[part][key] for size in sizes]) for key in ("mean", "std"))
@@ -202,7 +203,7 @@ def _report(result: dict[str, Any], table: Records, dataset: Path) -> Report:
     ]
     last = sizes[-1]["test"]
     return Report(
-        title=f"Learning curve of {result['job']['model']['kind']} on {dataset.resolve().name}",
+        title=f"Learning curve of {MODEL_NAMES[result['job']['model']['kind']]} on {dataset.resolve().name}",
         asked="Would more data help, and how much of the score is luck?",
         answer=_answer(result, name),
         key_numbers=[

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import jobs, studies, study_figures
+from seis_tf.comparison_report import SCORE_NAMES
 from seis_tf.config import TrainJob, write_atomically, write_json
 from seis_tf.folds import Fold
 from seis_tf.optimizers import Optimizer
@@ -22,6 +23,7 @@ from seis_tf.shards import SPLITS
 from seis_tf.stack import compiled
 from seis_tf.studies import Progress, Trained, Trial
 from seis_tf.training import Member, fit
+from seis_tf.units import MODEL_NAMES
 
 _POINTS = 600  # of the curves, at most
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
@@ -144,9 +146,9 @@ def _report(result: dict[str, Any], rows: list[dict[str, float]], dataset: str) 
         if start is None
         else f"Overfitting starts about epoch {start}"
     )
-    score = result["score"].replace("_", " ")
+    score = SCORE_NAMES[result["score"]]
     return Report(
-        title=f"Long training of {result['job']['model']['kind']} on {dataset}",
+        title=f"Long training of {MODEL_NAMES[result['job']['model']['kind']]} on {dataset}",
         asked=f"How many epochs are enough, and what does training on to epoch {result['epochs']:,} cost?",
         answer=(
             f"{words}. The best epoch on validation records is {result['best_epoch']:,}: its {score} on test records "
@@ -165,9 +167,7 @@ def _report(result: dict[str, Any], rows: list[dict[str, float]], dataset: str) 
                 [],
                 [Picture("epochs", figure, "Loss of whole splits with the weights of each epoch.")],
             ),
-            Section(
-                "At the best epoch and at the end", [], [Table(["", *(n.replace("_", " ") for n in names)], table)]
-            ),
+            Section("At the best epoch and at the end", [], [Table(["", *map(SCORE_NAMES.get, names)], table)]),
             Section(
                 "Method",
                 [

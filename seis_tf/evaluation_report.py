@@ -16,7 +16,7 @@ from seis_tf.evaluation_sections import (
 )
 from seis_tf.record_figures import Scales
 from seis_tf.report import KeyNumber, Picture, Report, Section, Table, simulated_notice, ungrouped_notice
-from seis_tf.units import count, listed, percent
+from seis_tf.units import MODEL_NAMES, count, listed, percent
 
 if TYPE_CHECKING:
     from seis_tf.evaluation import Judged
@@ -183,5 +183,5 @@ def _bounds(main: dict[str, Any], name: str) -> list[float] | None:
 
 
 def _model_words(judged: Judged) -> str:
-    kind = {"mlp": "MLP", "cnn": "CNN"}[judged.run.config.job.model.kind]
+    kind = MODEL_NAMES[judged.run.config.job.model.kind]
     return kind if judged.run.members == 1 else f"{kind} ensemble of {judged.run.members}"

@@ -102,8 +102,8 @@ def _threshold_tables(metrics: dict[str, Any]) -> list[Table]:
     if not rows:
         return []
     wished = percent(next(iter(metrics["thresholds"].values()))["wished_recall"])
-    caption = f"To find {wished} of a class, call it from this probability on (chosen on validation records)"
-    return [Table(["class", "probability", "found of test records", "right of those called"], rows, caption)]
+    caption = f"To find {wished} of a class: its threshold, chosen on validation; and what that gives on test records"
+    return [Table(["class", "threshold", "found", "right"], rows, caption)]
 
 
 def simple_section(judged: Judged, metrics: dict[str, Any], scales: Scales) -> Section | None:

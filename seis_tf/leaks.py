@@ -24,7 +24,7 @@ from seis_tf.folds import Fold, grouped_folds, random_folds, torn_groups
 from seis_tf.report import KeyNumber, Picture, Report, Section, Table, simulated_notice, ungrouped_notice, write_report
 from seis_tf.shards import SPLITS
 from seis_tf.studies import Progress, Trial
-from seis_tf.units import count
+from seis_tf.units import MODEL_NAMES, count
 
 _SHOWN = 20  # pairs of events that a report lists
 
@@ -182,7 +182,7 @@ def _report(result: dict[str, Any], dataset: str) -> Report:
         "Bars are 95 % intervals from resampling whole events.",
     )
     return Report(
-        title=f"Leak meter: {result['job']['model']['kind']} on {dataset}",
+        title=f"Leak meter: {MODEL_NAMES[result['job']['model']['kind']]} on {dataset}",
         asked="Does the split give anything away, and how much would a random split flatter the model?",
         answer=_answer(result),
         key_numbers=[

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MODEL_NAMES = {"mlp": "MLP", "cnn": "CNN", "conv1d": "1-D CNN", "slip_mlp": "slip MLP"}
+
 
 def frequency_unit(highest_hz: float) -> tuple[str, float]:
     """A unit for frequencies up to this one, and how many Hz it has."""
@@ -34,3 +36,8 @@ def count(number: int, one: str, many: str | None = None) -> str:
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence: "AE, UP and noise"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def p_value(value: float) -> str:
+    """A p value as one reads it: with two digits, four when it is small, or as below what is told."""
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.2f}"

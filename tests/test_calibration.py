@@ -59,11 +59,17 @@ def test_few_events_move_the_temperature_little():
 
 
 def test_the_prior_by_hand():
-    """One event, all answers (0.9, 0.1), all right: log(1 + 9^-s) + (log s)^2 / 2 with s = 1 / T is smallest."""
+    """One event, all answers (0.9, 0.1), all right: log(1 + 9^-s) + 8 (log s)^2 with s = 1 / T is smallest.
+
+    The prior's deviation is 1/4 on the side of surer answers: 1 / (2 / 16) = 8; it is 1 on the other, all wrong.
+    """
     stated = np.tile([[0.9, 0.1]], (5, 1))
-    sharpness = np.exp(np.linspace(-1, 1, 200001))
-    slow = 1 / sharpness[np.argmin(np.log1p(9.0**-sharpness) + np.log(sharpness) ** 2 / 2)]
-    assert calibration.fit_temperature(np.zeros(5, int), stated, np.zeros(5)) == pytest.approx(slow, rel=1e-4)
+    sharpness = np.exp(np.linspace(-3, 3, 600001))
+    surer = 1 / sharpness[np.argmin(np.log1p(9.0**-sharpness) + 8 * np.log(sharpness) ** 2)]
+    less = 1 / sharpness[np.argmin(np.log1p(9.0**sharpness) + np.log(sharpness) ** 2 / 2)]
+    assert surer < 1 < less
+    assert calibration.fit_temperature(np.zeros(5, int), stated, np.zeros(5)) == pytest.approx(surer, rel=1e-4)
+    assert calibration.fit_temperature(np.ones(5, int), stated, np.zeros(5)) == pytest.approx(less, rel=1e-4)
 
 
 def test_thresholds_find_the_part_that_was_wished_for():
