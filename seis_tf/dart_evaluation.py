@@ -19,7 +19,7 @@ import numpy as np
 from seis_tf import dart_scores
 from seis_tf.config import write_atomically, write_json
 from seis_tf.dart_judged import JudgedDart, judge
-from seis_tf.dart_methods import NETWORK, Answers, Methods, Windows
+from seis_tf.dart_methods import NETWORK, TRUE_SLIP, Answers, Methods, Windows
 from seis_tf.dart_report import report_of
 from seis_tf.dart_scores import THRESHOLD_M, WaveErrors
 from seis_tf.inversion import Choice, peak_amplitude
@@ -146,16 +146,20 @@ def _rows_of(answers: Answers, rows: np.ndarray) -> Answers:
 def _scores(
     judged: JudgedDart, methods: Methods, rows: np.ndarray, answers: Answers, threshold_m: float, draws: int
 ) -> dict[str, Any]:
-    """Scores of all methods' answers for some records."""
+    """Scores of all methods' answers for some records, and of the true slip."""
     true = replace(judged.windows.true, waves_m=judged.windows.true.waves_m[rows])
     weights, mw = judged.windows.weights_m[rows], judged.columns["mw"][rows]
+    all_weights, all_mw = dict(answers.weights_m), dict(answers.mw)
+    if not judged.from_slip:
+        # No answer, but the most that one could hope for: what is left is the error of the Green's functions.
+        all_weights[TRUE_SLIP], all_mw[TRUE_SLIP] = weights, mw
     found, errors = {}, {}
-    for name, predicted in answers.weights_m.items():
+    for name, predicted in all_weights.items():
         forecast = judged.forecast(predicted)
         errors[name] = WaveErrors.of(true, forecast)
         found[name] = {
             **dart_scores.weight_scores(weights, predicted, methods.mean_m),
-            "mw": dart_scores.magnitude_scores(mw, answers.mw[name]),
+            "mw": dart_scores.magnitude_scores(mw, all_mw[name]),
             **dart_scores.forecast_scores(true, forecast, threshold_m),
         }
     if draws and len(rows) > 1:

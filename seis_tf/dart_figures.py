@@ -22,6 +22,7 @@ LOOKS = {
     "nnls": (COLOURS[3], ":", "^"),
     "mean": (QUIET, "-.", "v"),
     "zero": (QUIET, ":", "x"),
+    "true_slip": (INK, (0, (1, 1)), "*"),
 }
 SHORT = {
     "network": "network",
@@ -30,6 +31,7 @@ SHORT = {
     "nnls": "plain NNLS",
     "mean": "mean slip",
     "zero": "zero",
+    "true_slip": "true slip",
 }
 # Explained variance below this is drawn at the edge: how far below zero an answer is matters to nobody.
 LOWEST = -0.5

@@ -20,6 +20,7 @@ from seis_tf.runs import Run
 from seis_tf.unit_sources import GreensFunctions, magnitude
 
 NETWORK = "network"
+TRUE_SLIP = "true_slip"  # stands beside the answers where the true waves are not made of it
 _ALONE = 10  # events that are answered one by one for the time that one event takes
 _BLOCK = 1024  # events in one call of the network
 

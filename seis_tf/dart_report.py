@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from seis_tf import dart_figures
 from seis_tf.dart_figures import SHORT
-from seis_tf.dart_methods import NETWORK
+from seis_tf.dart_methods import NETWORK, TRUE_SLIP
 from seis_tf.dart_sections import (
     RIVAL,
     Metrics,
@@ -75,18 +75,20 @@ def _answer(metrics: Metrics) -> str:
     gap = 100 * other["explained_far"]["first_minus_this"]
     return (
         f"{words}: the network is {verdict}, by {gap:+.1f} points "
-        f"({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f}). {_slope_words(own['peaks']['true_on_predicted'])}"
+        f"({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f}). {_slope_words(main['methods'])}"
     )
 
 
-def _slope_words(slope: float | None) -> str:
+def _slope_words(methods: Metrics) -> str:
+    slope = methods[NETWORK]["peaks"]["true_on_predicted"]
     if slope is None:
         return ""
-    if slope > 1.05:
-        return f"It under-predicts large waves: true peaks grow {slope:.2f} times as fast as predicted ones."
-    if slope < 0.95:
-        return f"It over-predicts large waves: true peaks grow {slope:.2f} times as fast as predicted ones."
-    return f"It neither under- nor over-predicts large waves (slope of true on predicted peaks {slope:.2f})."
+    limit = methods.get(TRUE_SLIP, {}).get("peaks", {}).get("true_on_predicted")
+    best = "" if limit is None else f" (the true slip, through the same Green's functions: {limit:.2f})"
+    if 0.95 <= slope <= 1.05:
+        return f"It neither under- nor over-predicts large waves: slope of true on predicted peaks {slope:.2f}{best}."
+    verb = "under" if slope > 1 else "over"
+    return f"It {verb}-predicts large waves: true peaks grow {slope:.2f} times as fast as predicted ones{best}."
 
 
 def _key_numbers(metrics: Metrics, main: Metrics) -> list[KeyNumber]:
@@ -161,6 +163,11 @@ def _scores_section(judged: JudgedDart, metrics: Metrics) -> Section:
         "hybrid is NNLS pulled towards the network; mean slip is the mean of the training weights, whatever was "
         "recorded, and the constant that slip errors are compared with. Time is of one event alone."
     ]
+    if TRUE_SLIP in main["methods"]:
+        text.append(
+            "True slip is no answer, but what the true slip itself gives through the Green's functions that all "
+            "answers use: what it leaves is the error of these functions, which no better slip takes away."
+        )
     if metrics["members"] > 1:
         spread = metrics["member_explained_far"]
         text.append(

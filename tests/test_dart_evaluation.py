@@ -98,6 +98,7 @@ def test_everything_is_written_and_metrics_are_what_was_returned(judged):
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     assert {"scores", "loss", "peaks", "magnitudes", "conditions", "event_1_waves", "event_1_slip"} <= names
     text = (folder / "report.html").read_text()
+    assert "the true slip, through the same Green&#39;s functions" in text
     assert "Simulated data" in text and "What was asked" in text and "smoothed NNLS" in text
     assert (found["main"], found["window_min"], found["far"]) == ("test", WINDOW_MIN, list(FAR))
     assert set(found["splits"]) == set(shards.SPLITS)
@@ -178,6 +179,8 @@ def test_strengths_are_chosen_on_validation_events(judged, table):
 
 def test_perfect_functions_without_noise_give_the_whole_wave(judged):
     conditions, test = judged[1]["conditions"], judged[1]["splits"]["test"]
+    true_slip = test["methods"]["true_slip"]
+    assert true_slip["explained"]["far"] > 0.9999 and true_slip["mse_m2"] == 0 and true_slip["mw"]["mae_mw"] == 0
     clean, noisy, noisier = (
         found["methods"]["nnls"]["explained"]["far"]
         for found in (conditions["no noise or tide"], test, conditions["twice the noise and tide"])
@@ -247,7 +250,8 @@ def test_where_the_training_data_is_gone_there_are_fewer_answers(judged, tmp_pat
     with pytest.raises(ValueError, match=r"gone.*expected"):
         evaluate(folder)
     found = evaluate(folder, prepare(tmp_path / "other", seed=6, count=30), draws=0)
-    assert set(found["splits"]["all"]["methods"]) == {"network", "nnls", "zero"} and found["seen"] is None
+    assert set(found["splits"]["all"]["methods"]) == {"network", "nnls", "zero", "true_slip"}
+    assert found["seen"] is None
     assert found["splits"]["all"]["methods"]["zero"]["mse_ratio"] is None
     assert any("The training data is not where it was" in notice for notice in pages[0].notices)
 
@@ -259,6 +263,7 @@ def test_without_recorded_waves_truth_is_what_the_true_slip_makes(write_run, tmp
     prepare_dart(source, tmp_path / "bare", DartJob.model_validate({"record": {"window_min": WINDOW_MIN}}))
     found = evaluate(write_run(tmp_path / "run", tmp_path / "bare"), draws=0)
     assert found["truth"] == "waves of the true slip" and "no noise or tide" not in found["conditions"]
+    assert "true_slip" not in found["splits"]["test"]["methods"]
     assert any("flatters every answer" in notice for notice in pages[0].notices)
     # The functions have no errors here: the waves are those that would have been recorded.
     assert 0.9 < found["splits"]["test"]["methods"]["nnls"]["explained"]["far"] < 1

@@ -36,6 +36,8 @@ def scores(explained, slope=1.0, events=20):
 def metrics(**explained):
     methods = {name: scores(value) for name, value in explained.items()}
     methods["network"]["explained_far"] = {"interval": [0.1, 0.9]}
+    if explained.get("smoothed_nnls") == 0.1:
+        methods["smoothed_nnls"]["explained_far"] = {"first_minus_this_interval": [0.2, 0.5]}
     return {
         "main": "test", "splits": {"test": {"events": 20, "methods": methods}}, "simulated": True, "threshold_m": 0.1,
         "buoys": ["46404"], "far": ["46409"], "seconds_per_event": {"network": {"alone": 0.001}},
@@ -47,8 +49,16 @@ def test_each_window_has_its_data_set_and_judged_run_and_is_not_trained_twice(so
     monkeypatch.setattr(dart_evaluation, "write_report", lambda folder, report: None)  # of each run; takes longest
     said: list[str] = []
     rows = window_study.window_study(source, tmp_path, (30, 16), train=JOB, draws=20, say=said.append)
-    assert [row["window_min"] for row in rows][::6] == [16, 30]
-    assert {row["method"] for row in rows} == {"network", "hybrid", "smoothed_nnls", "nnls", "mean", "zero"}
+    assert [row["window_min"] for row in rows][::7] == [16, 30]
+    assert {row["method"] for row in rows} == {
+        "network",
+        "hybrid",
+        "smoothed_nnls",
+        "nnls",
+        "mean",
+        "zero",
+        "true_slip",
+    }
     for minutes in (16, 30):
         found = json.loads((tmp_path / f"window-{minutes:03d}" / "run" / "metrics.json").read_text())
         assert found["window_min"] == minutes
@@ -78,7 +88,7 @@ def test_rows_are_flat_with_what_is_not_known_left_out():
     assert (network["window_min"], network["method"], network["events"]) == (30, "network", 20)
     assert (network["explained_far_low"], network["explained_far_high"]) == (0.1, 0.9)
     assert network["seconds_per_event"] == 0.001 and nnls["seconds_per_event"] is None
-    assert nnls["explained_far_low"] is None and nnls["false_share"] is None
+    assert nnls["explained_far_low"] is nnls["network_better_by_low"] is None and nnls["false_share"] is None
 
 
 def test_the_report_says_who_is_ahead_and_when():
@@ -89,6 +99,7 @@ def test_the_report_says_who_is_ahead_and_when():
     rows = [row for minutes, each in found.items() for row in window_study.study_rows(minutes, each)]
     page = window_study.study_report(rows, found)
     assert "more of the wave to come than smoothed NNLS at 15 minutes" in page.answer
+    assert "(at 15 the 95 % interval over events says so too)" in page.answer
     assert "network at 15 minutes and hybrid at 60 minutes" in page.answer
     assert "network 70 %, hybrid 90 %, smoothed NNLS 80 %" in page.answer
     assert page.sections[1].tables[0].rows[0] == ["network", "0.500", "0.700"]
