@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo test test-quick lint bench bench-quick clean
+.PHONY: demo test test-quick lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/seis-tf demo --out demo
@@ -20,11 +20,8 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(VENV)/.installed-bench
-	$(BIN)/python benchmarks/run.py
-
-bench-quick: $(VENV)/.installed-bench
-	$(BIN)/python benchmarks/run.py --quick
+bench: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/prepare_files.py
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,10 +30,6 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable ".[test]"
-	touch $@
-
-$(VENV)/.installed-bench: $(VENV)/.installed-test
-	$(BIN)/pip install --quiet --editable ".[bench]"
 	touch $@
 
 clean:
