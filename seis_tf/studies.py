@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -134,15 +135,18 @@ def fit_trials(
     seconds, done = Seconds(fits=len(trials)), {}
     stacks = _stacks(job, table, trials)
     total = len(stacks) * job.training.epochs
+    built: dict[int, keras.Model] = {}  # by seed: folds and sizes start from the same weights
     # One loss for all: its scale is a constant of the compiled step.
     loss = jobs.loss_of(job, table, trials[0].rows.train)
     for number, places in enumerate(stacks):
         chosen = [trials[i] for i in places]
         started = time.perf_counter()
         data = jobs.data_of(job, table, chosen[0].rows.train)
-        models = [jobs.build(job.model, table.info, seed=t.seed, l2=job.training.l2) for t in chosen]
+        for seed in {trial.seed for trial in chosen} - built.keys():
+            built[seed] = jobs.build(job.model, table.info, seed=seed, l2=job.training.l2)
+        models = [built[trial.seed] for trial in chosen]
         members = [Member(t.rows.train, t.rows.valid, t.seed) for t in chosen]
-        built = time.perf_counter() - started
+        prepared = time.perf_counter() - started
         base = number * job.training.epochs
         fitted = fit(
             models, data, members, job.training, loss,
@@ -150,7 +154,7 @@ def fit_trials(
         )  # fmt: skip
         epochs = [row["seconds"] for row in fitted.progress.history[0]]
         compiling = max(fitted.first_step_seconds - (float(np.median(epochs[1:])) if len(epochs) > 1 else 0.0), 0.0)
-        seconds.setup += built + compiling
+        seconds.setup += prepared + compiling
         seconds.fitting += fitted.seconds - compiling
         for i, outputs, k in zip(places, predict_members(fitted, data.inputs), range(len(places)), strict=True):
             best = int(fitted.progress.best_epoch[k])
