@@ -133,12 +133,26 @@ def _summary(job, table: Records, rows: list[dict], fractions: Sequence[float], 
         "task": table.info.task,
         "score": name,
         "larger_is_better": larger,
+        "last_step": _last_step(rows, name, fractions, n_folds) if len(fractions) > 1 else None,
         "folds": n_folds,
         "seeds": seeds,
         "sizes": sizes,
         "simulated": table.info.simulated,
         "grouped": table.info.grouped,
     }
+
+
+def _last_step(rows: list[dict], name: str, fractions: Sequence[float], n_folds: int) -> dict[str, float]:
+    """What the last increase of the training size changed on new events: mean over folds of each one's change."""
+    after, before = (
+        [
+            np.mean([r[name] for r in rows if (r["fraction"], r["part"], r["fold"]) == (fraction, "test", fold)])
+            for fold in range(n_folds)
+        ]
+        for fraction in (fractions[-1], fractions[-2])
+    )
+    changes = np.subtract(after, before)
+    return {"gain": float(changes.mean()), "error": float(changes.std(ddof=1) / np.sqrt(n_folds))}
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:
@@ -228,10 +242,12 @@ def _answer(result: dict[str, Any], name: str) -> str:
     if len(sizes) < 2:
         return words
     before = sizes[-2]
-    gain = (last["mean"] - before["test"]["mean"]) * (1 if result["larger_is_better"] else -1)
+    gain, error = result["last_step"]["gain"], result["last_step"]["error"]
     more = sizes[-1]["training_records"] / before["training_records"]
-    error = np.hypot(last["std"], before["test"]["std"]) / np.sqrt(result["folds"])
-    step = f"the last step, {more:.1f} times the records, brought {gain:+.3f}"
-    if gain > error:
-        return f"{words} It is still rising: {step}. More data should help."
-    return f"{words} It hardly rises any more: {step}, which is within its error. More data of this kind may not help."
+    step = f"the last step, {more:.1f} times the records, changed it by {gain:+.3f} ± {error:.3f}"
+    better = gain if result["larger_is_better"] else -gain
+    if better > 2 * error:
+        return f"{words} More data should help: {step}."
+    if better > 0:
+        return f"{words} Whether more data would help can't be told: {step}."
+    return f"{words} More data of this kind may not help: {step}."

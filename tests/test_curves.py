@@ -58,6 +58,38 @@ def test_means_and_deviations_are_those_of_the_table(curve):
             assert size[part]["std"] == pytest.approx(np.std(values, ddof=1))
 
 
+def test_the_last_step_is_paired_by_fold(curve):
+    out, result, _ = curve
+    means = {
+        key: np.mean(
+            [
+                float(r["balanced_accuracy"])
+                for r in rows_of(out)
+                if (r["fraction"], r["fold"], r["part"]) == (key[0], str(key[1]), "test")
+            ]
+        )
+        for key in [(fraction, fold) for fraction in ("0.3", "1.0") for fold in range(3)]
+    }
+    changes = [means["1.0", fold] - means["0.3", fold] for fold in range(3)]
+    assert result["last_step"]["gain"] == pytest.approx(np.mean(changes))
+    assert result["last_step"]["error"] == pytest.approx(np.std(changes, ddof=1) / np.sqrt(3))
+
+
+@pytest.mark.parametrize(
+    "gain, error, larger, words",
+    [
+        (0.05, 0.02, True, "More data should help"),
+        (0.03, 0.02, True, "can't be told"),
+        (-0.01, 0.02, True, "may not help"),
+        (-0.05, 0.02, False, "More data should help"),
+        (0.05, 0.02, False, "may not help"),
+    ],
+)
+def test_the_answer_says_no_more_than_the_last_step_does(curve, gain, error, larger, words):
+    result = curve[1] | {"last_step": {"gain": gain, "error": error}, "larger_is_better": larger}
+    assert words in curves._answer(result, "score")
+
+
 def test_a_point_of_the_curve_is_what_a_fit_alone_gives(curve, tiny_waveforms):
     """The slow way: one member, fitted by itself on the fold's own part."""
     out, _, _ = curve
