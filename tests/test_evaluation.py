@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from seis_tf import calibration, evaluation, shards
+from seis_tf import calibration, evaluation, shards, trivial
 from seis_tf.config import MlpSettings, TrainingSettings, TrainJob
 from seis_tf.evaluation import evaluate
 from seis_tf.runs import load_run, train
@@ -128,13 +128,20 @@ def test_thresholds_are_chosen_on_validation_and_scored_on_test(judged):
     assert stored["thresholds"] == {name: found["thresholds"][name]["threshold"] for name in NAMES}
 
 
-def test_trivial_predictors_stand_beside_the_model(judged):
+def test_trivial_predictors_stand_beside_the_model(judged, tiny_waveforms):
     found = judged[1]["trivial"]
     assert list(found) == ["largest class", "peak amplitude", "band ratio", "linear"]
     test = found["largest class"]["splits"]["test"]
     assert test["balanced_accuracy"] == pytest.approx(1 / 3)
     model = judged[1]["splits"]["test"]["balanced_accuracy"]
     assert test["model_minus_this"] == pytest.approx(model - 1 / 3)
+    # Fitted on the training split alone.
+    info = shards.load_dataset(tiny_waveforms)
+    records = list(shards.iterate(tiny_waveforms, info, "train"))
+    columns = {name: np.array([r[name] for r in records]) for name in trivial.FEATURES}
+    frequencies = np.fft.rfftfreq(14, 1 / 100.0)
+    fitted = trivial.fit_all(columns, np.arange(len(records)), NAMES, frequencies, log_power=True)
+    assert {p.name: p.about for p in fitted} == {name: row["about"] for name, row in found.items()}
     # The tiny records differ by their frequency, and labquakes have the higher one.
     assert found["band ratio"]["splits"]["test"]["balanced_accuracy"] > 0.6
 
