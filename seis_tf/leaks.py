@@ -215,6 +215,8 @@ def _report(result: dict[str, Any], dataset: str) -> Report:
 
 
 def _answer(result: dict[str, Any]) -> str:
+    if not result["grouped"]:
+        return "Not to be told: the source names no events, so that nobody can say which records belong together."
     low, high = result["inflation_interval"]
     points = f"{100 * result['inflation']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
     torn = f"{result['kinds']['random']['torn_groups']:,} of {result['groups']:,} events"

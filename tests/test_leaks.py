@@ -82,6 +82,13 @@ def test_an_event_under_two_ids_is_found(tiny_records, write_waveforms, tmp_path
     assert "Leak: 1 pair of event ids hold the same samples" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_records_without_events_are_not_judged(tiny_records, write_waveforms, tmp_path):
+    write_waveforms(tmp_path / "data", tiny_records(), grouped=False)
+    job = JOB.model_copy(update={"training": TrainingSettings(epochs=1)})
+    leaks.leak_meter(tmp_path / "data", job, tmp_path / "out", n_folds=3, draws=20)
+    assert "Not to be told: the source names no events" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_ids_are_joined_over_several_steps():
     contents = np.array([[1], [1], [2], [2], [3], [4]])
     found = leaks.find_duplicates(contents, np.array(["b", "c", "c", "a", "d", "d"]))
