@@ -124,15 +124,13 @@ class Batcher:
         """The next requests that fit into one batch, in the order in which they came; others keep their places."""
         batch: list[_Waiting] = []
         rest: deque[_Waiting] = deque()
-        rows = 0
-        while self._waiting and rows < self._settings.max_batch_size:
+        rows, most = 0, self._room()
+        while self._waiting and rows < most:
             request = self._waiting.popleft()
             if request.answer.done():
                 continue  # given up by its caller
             fits = not batch or (
-                self._signature.batched
-                and request.key == batch[0].key
-                and rows + request.rows <= self._settings.max_batch_size
+                self._signature.batched and request.key == batch[0].key and rows + request.rows <= most
             )
             if fits:
                 batch.append(request)
@@ -141,6 +139,15 @@ class Batcher:
                 rest.append(request)
         self._waiting.extendleft(reversed(rest))
         return batch
+
+    def _room(self) -> int:
+        """Records in the next batch: not so few more than an allowed size that filling up costs over a third extra."""
+        waiting, sizes = sum(request.rows for request in self._waiting), self._settings.allowed_sizes
+        if not sizes or waiting >= self._settings.max_batch_size:
+            return self._settings.max_batch_size
+        above = min(size for size in sizes if size >= waiting)
+        below = max((size for size in sizes if size <= waiting), default=above)
+        return above if 4 * waiting > 3 * above else below
 
     def _finish(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], done: asyncio.Future) -> None:
         self._running -= 1

@@ -456,6 +456,17 @@ def test_batches_are_filled_up_to_allowed_sizes_and_large_requests_cut():
     assert signature.sizes == [4, 8, 8, 4]  # 3 -> 4; 19 = 8 + 8 + 3 -> 4
 
 
+def test_a_batch_ends_at_an_allowed_size_where_filling_up_would_cost_more():
+    signature = Slow()
+    settings = BatchingSettings(max_batch_size=16, allowed_sizes=(1, 4, 8, 16))
+    answers = batch(signature, [(float(index), 1) for index in range(9)], settings)
+    assert [answer["y"][0, 0] for answer in answers] == [index + 1 for index in range(9)]
+    assert signature.sizes == [8, 1]  # 9 of 16 would be nearly half in vain
+    signature.sizes.clear()
+    batch(signature, [(0.0, 1)] * 13, settings)
+    assert signature.sizes == [16]
+
+
 def test_a_full_queue_and_a_passed_deadline_are_refused():
     answers = batch(Slow(), [(1.0, 1)] * 5, BatchingSettings(max_waiting=3))
     refused = [answer for answer in answers if isinstance(answer, Refused)]
