@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import shutil
 import signal
 import socket
@@ -570,19 +571,37 @@ def test_a_stopped_server_answers_what_is_under_way_first(models):
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_command_gracefully(models):
-    program = (
-        "from seis_tf.serve.server import serve\n"
-        f"serve({str(models)!r}, rest_port=0, grpc_port=0, started=lambda where: print(where.url, flush=True))\n"
-        "print('ended', flush=True)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    try:
-        url = process.stdout.readline().strip()
-        assert httpx.get(url + "/v1/models/toy").status_code == 200
-        process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
-    assert (rest.strip(), process.returncode) == ("ended", 0)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_command_gracefully(models, number):
+    program = "from seis_tf.cli import main; main()"
+    command = [sys.executable, "-c", program, "serve", str(models), "--rest-port", "0", "--grpc-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            told = process.stdout.readline()
+            url = re.fullmatch(r"page and REST at (\S+), gRPC at 127\.0\.0\.1:\d+; Ctrl-C stops\n", told)[1]
+            assert httpx.get(url + "/v1/models/toy").status_code == 200
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+def test_large_bodies_of_all_clients_together_are_limited(models):
+    def send(count: int) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", where.rest_port), timeout=10)
+        connection.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 700000\r\n\r\n")
+        connection.sendall(b" " * count)
+        return connection
+
+    with running(models, grpc_port=None, max_held_mb=1) as where:
+        with send(600_000), send(600_000) as second:
+            assert second.recv(1000).startswith(b"HTTP/1.1 503 ")
+        # What was held for clients that are gone is free again.
+        wait_for(lambda: ask_at(where.url, b" " * 800_000 + b'{"instances": [[0, 0, 0, 0]]}') == 200)
+
+
+def ask_at(url: str, body: bytes) -> int:
+    with httpx.Client(base_url=url) as client:
+        return ask(client, body).status_code

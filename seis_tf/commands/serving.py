@@ -102,6 +102,10 @@ def serve(
 ) -> None:
     """A local server that speaks TensorFlow Serving's REST and gRPC, with a page to drop a record on."""
     console.load_tensorflow()
+    from seis_tf.serve.server import Addresses
     from seis_tf.serve.server import serve as run_server
 
-    run_server(models, host=host, rest_port=rest_port, grpc_port=grpc_port)
+    def tell(where: Addresses) -> None:
+        console.out.print(f"page and REST at {where.url}, gRPC at {where.host}:{where.grpc_port}; Ctrl-C stops")
+
+    run_server(models, host=host, rest_port=rest_port, grpc_port=grpc_port, started=tell)
