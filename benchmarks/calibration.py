@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf import calibration, scores, studies
-from seis_tf.config import MlpSettings, RecordSettings, SpectrogramSettings, TrainingSettings, TrainJob, WaveformJob
-from seis_tf.folds import grouped_folds
+from seis_tf.judgement import calibration, scores, studies
+from seis_tf.judgement.folds import grouped_folds
+from seis_tf.judgement.studies import Trial
 from seis_tf.prepare import prepare_waveforms
-from seis_tf.studies import Trial
+from seis_tf.settings.data import RecordSettings, SpectrogramSettings, WaveformJob
+from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
 
 DATA = {
     "lab": WaveformJob(),

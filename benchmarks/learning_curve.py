@@ -20,12 +20,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seis_tf import jobs, studies
-from seis_tf.config import Conv1dSettings, DartJob, FakequakeSettings, TrainingSettings, TrainJob
-from seis_tf.curves import FRACTIONS
-from seis_tf.folds import Fold, grouped_folds, nested_subset
+from seis_tf import jobs
+from seis_tf.judgement import studies
+from seis_tf.judgement.curves import FRACTIONS
+from seis_tf.judgement.folds import Fold, grouped_folds, nested_subset
+from seis_tf.judgement.studies import Trial
 from seis_tf.prepare_dart import prepare_dart
-from seis_tf.studies import Trial
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import FakequakeSettings
+from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
 from seis_tf.synthetic import fakequake_files, fakequakes
 from seis_tf.tables import Table
 from seis_tf.unit_sources import load_greens

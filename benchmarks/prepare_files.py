@@ -22,7 +22,7 @@ from pathlib import Path
 OURS = """
 import json, resource, sys, time
 from pathlib import Path
-from seis_tf.config import WaveformJob
+from seis_tf.settings.data import WaveformJob
 from seis_tf.prepare import prepare_waveforms
 if __name__ == "__main__":
     started = time.perf_counter()
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    from seis_tf.config import LabquakeSettings
+    from seis_tf.settings.simulation import LabquakeSettings
     from seis_tf.synthetic.labquakes import write_labquakes
 
     with tempfile.TemporaryDirectory() as work:

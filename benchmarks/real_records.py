@@ -28,9 +28,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from seis_tf import jobs, tables
-from seis_tf.config import TrainJob, WaveformJob, merge
+from seis_tf.config import merge
 from seis_tf.prepare import prepare_waveforms
 from seis_tf.presets import preset_tree
+from seis_tf.settings.data import WaveformJob
+from seis_tf.settings.training import TrainJob
 from seis_tf.shards import SPLITS
 from seis_tf.training import Member, fit
 

@@ -18,15 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf import dart_evaluation, runs
-from seis_tf.config import DartJob, FakequakeSettings, TrainJob, write_json
-from seis_tf.dart_figures import detidings
+from seis_tf import runs
 from seis_tf.dart_readers import parse_origin, read_dart_text, read_record
 from seis_tf.detide import METHODS, detide
+from seis_tf.files import write_json
+from seis_tf.judgement import dart_evaluation
+from seis_tf.judgement.dart_figures import detidings
+from seis_tf.judgement.real_events import real_event
+from seis_tf.judgement.report import as_png
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.presets import preset_tree
-from seis_tf.real_events import real_event
-from seis_tf.report import as_png
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import FakequakeSettings
+from seis_tf.settings.training import TrainJob
 from seis_tf.synthetic import fakequake_files, fakequakes
 from seis_tf.unit_sources import NEAR_BUOYS, load_greens
 

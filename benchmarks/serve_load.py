@@ -42,10 +42,12 @@ Row = dict[str, Any]
 
 def export_models(place: Path) -> list[Path]:
     """An MLP and a CNN, trained for a few epochs on simulated labquakes."""
-    from seis_tf.config import CnnSettings, LabquakeSettings, MlpSettings, TrainingSettings, TrainJob, WaveformJob
     from seis_tf.prepare import prepare_waveforms
     from seis_tf.runs import train
     from seis_tf.serve.export import export
+    from seis_tf.settings.data import WaveformJob
+    from seis_tf.settings.simulation import LabquakeSettings
+    from seis_tf.settings.training import CnnSettings, MlpSettings, TrainingSettings, TrainJob
     from seis_tf.synthetic.labquakes import write_labquakes
 
     raw = write_labquakes(place / "raw", LabquakeSettings(), 300, seed=0)
@@ -278,7 +280,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="six seconds, to see that it runs")
     options = parser.parse_args()
     seconds = 6 if options.quick else options.seconds
-    from seis_tf.config import LabquakeSettings
+    from seis_tf.settings.simulation import LabquakeSettings
     from seis_tf.synthetic.labquakes import simulate
 
     # Whole counts, as recorders give them.

@@ -14,8 +14,9 @@ import keras
 import numpy as np
 
 from seis_tf import inversion, models, pipeline
-from seis_tf.config import DartJob, FakequakeSettings
 from seis_tf.prepare_dart import prepare_dart
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.unit_sources import load_greens

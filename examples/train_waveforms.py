@@ -12,8 +12,9 @@ from pathlib import Path
 import keras
 
 from seis_tf import models, pipeline
-from seis_tf.config import LabquakeSettings, WaveformJob
 from seis_tf.prepare import prepare_waveforms
+from seis_tf.settings.data import WaveformJob
+from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.synthetic.labquakes import write_labquakes
 
 

@@ -12,11 +12,11 @@ from datetime import datetime
 
 import numpy as np
 
-from seis_tf.config import DartRecordSettings
 from seis_tf.dart_readers import GaugeRecord
 from seis_tf.detide import METHODS, detide
 from seis_tf.inversion import nnls
 from seis_tf.names import check_names
+from seis_tf.settings.data import DartRecordSettings
 from seis_tf.unit_sources import GreensFunctions, distance_km
 
 

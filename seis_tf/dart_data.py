@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import losses, tables
-from seis_tf.config import LossSettings, RedrawSettings, TrainJob
+from seis_tf.settings.training import LossSettings, RedrawSettings, TrainJob
 from seis_tf.training import Data
 from seis_tf.unit_sources import load_greens
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf.config import DartJob
 from seis_tf.dart import DartEvent, check_slip, check_window, event_from_records, window_from_record
 from seis_tf.dart_arrays import load_arrays, read_json
 from seis_tf.dart_readers import parse_origin, read_prototype_series, read_prototype_slip, read_record
 from seis_tf.names import canonical_name, check_names
+from seis_tf.settings.data import DartJob
 from seis_tf.sources import Rejection
 from seis_tf.unit_sources import GreensFunctions, magnitude
 

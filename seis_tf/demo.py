@@ -13,8 +13,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seis_tf import __version__
-from seis_tf.config import DartJob, FakequakeSettings, LabquakeSettings, TrainJob, WaveformJob, write_atomically
+from seis_tf.files import write_atomically
 from seis_tf.presets import preset_tree
+from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
+from seis_tf.settings.training import TrainJob
 
 Say = Callable[[str], None]
 _MARKER = ".seis-tf-demo"
@@ -55,9 +58,9 @@ def demo(out: Path, say: Say) -> Path:
         part = step(out)
         say(f"{part.title}: {' '.join(part.lines)}")
         parts.append(part)
-    page = Environment(loader=PackageLoader("seis_tf"), autoescape=True, undefined=StrictUndefined).get_template(
-        "demo.html"
-    )
+    page = Environment(
+        loader=PackageLoader("seis_tf.judgement"), autoescape=True, undefined=StrictUndefined
+    ).get_template("demo.html")
     text = page.render(parts=parts, version=__version__, seconds=round(time.perf_counter() - started))
     write_atomically(out / "report.html", text.encode())
     return out / "report.html"
@@ -65,7 +68,8 @@ def demo(out: Path, say: Say) -> Path:
 
 def waveform_part(out: Path) -> Part:
     """Labquakes, pulses and noise -> data set -> MLP and CNN, judged on events that they never saw."""
-    from seis_tf import evaluation, plots, prepare, runs
+    from seis_tf import prepare, runs
+    from seis_tf.judgement import evaluation, plots
     from seis_tf.synthetic.labquakes import write_labquakes
 
     write_labquakes(out / "labquakes", LabquakeSettings(), 900, seed=0)
@@ -98,7 +102,8 @@ def search_part(out: Path) -> Part:
 
 def dart_part(out: Path) -> Part:
     """Simulated earthquakes -> the published network, judged beside least squares."""
-    from seis_tf import evaluation, prepare_dart, runs
+    from seis_tf import prepare_dart, runs
+    from seis_tf.judgement import evaluation
     from seis_tf.synthetic import fakequake_files, fakequakes
     from seis_tf.unit_sources import load_greens
 

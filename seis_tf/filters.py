@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seis_tf.config import RecordSettings
 from seis_tf.readers import SAME_RATE, BadRecord, Trace
+from seis_tf.settings.data import RecordSettings
 
 if TYPE_CHECKING:
     from obspy import Inventory

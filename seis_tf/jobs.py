@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from seis_tf import dart_data, losses, models, pipeline, tables
-from seis_tf.config import CnnSettings, MlpSettings, ModelSettings, SlipMlpSettings, TrainJob
+from seis_tf.settings.training import CnnSettings, MlpSettings, ModelSettings, SlipMlpSettings, TrainJob
 from seis_tf.shards import DatasetInfo
 from seis_tf.stack import Loss
 from seis_tf.training import Data, Member, Metric

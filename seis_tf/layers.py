@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seis_tf.config import SpectrogramSettings
+from seis_tf.settings.data import SpectrogramSettings
 from seis_tf.spectrograms import transform_matrix
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seis_tf.config import write_atomically
+from seis_tf.files import write_atomically
 from seis_tf.sources import read_table
 
 CLASS_NAMES = ("noise", "AE", "UP")

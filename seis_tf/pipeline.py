@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import examples, shards
-from seis_tf.config import AugmentSettings, SpectrogramSettings
 from seis_tf.layers import Spectrogram, Standardise
 from seis_tf.names import check_names
+from seis_tf.settings.data import SpectrogramSettings
+from seis_tf.settings.training import AugmentSettings
 from seis_tf.shards import DatasetInfo
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seis_tf import examples, shards, sources, waveforms
-from seis_tf.config import WaveformJob
+from seis_tf.settings.data import WaveformJob
 from seis_tf.shards import SPLITS, DatasetInfo
 from seis_tf.spectrograms import spectrograms
 from seis_tf.writer import Batch, Progress, plan, write_dataset

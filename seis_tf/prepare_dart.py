@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from seis_tf import dart_sources, examples, shards
-from seis_tf.config import DartJob
 from seis_tf.dart import DartEvent
+from seis_tf.settings.data import DartJob
 from seis_tf.shards import SPLITS, DatasetInfo
 from seis_tf.sources import Rejection
 from seis_tf.unit_sources import GreensFunctions, load_greens, magnitude

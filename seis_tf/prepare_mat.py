@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seis_tf import examples, matfile, shards, spectrograms
-from seis_tf.config import WaveformJob
+from seis_tf.settings.data import WaveformJob
 from seis_tf.shards import SPLITS, DatasetInfo
 from seis_tf.writer import Batch, Progress, plan, write_dataset
 

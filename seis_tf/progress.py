@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf.config import write_atomically
+from seis_tf.files import write_atomically
 from seis_tf.stack import StackState
 
 

@@ -23,9 +23,11 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from seis_tf import jobs
-from seis_tf.config import Settings, TrainJob, first_error, write_atomically, write_json
+from seis_tf.config import Settings, first_error
+from seis_tf.files import write_atomically, write_json
 from seis_tf.layers import StackMembers
 from seis_tf.progress import Progress
+from seis_tf.settings.training import TrainJob
 from seis_tf.shards import DatasetInfo, load_dataset
 from seis_tf.training import Fit, check, fit
 

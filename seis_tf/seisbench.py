@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from seis_tf.config import WaveformSourceSettings
+from seis_tf.settings.data import WaveformSourceSettings
 from seis_tf.sources import SPLITS, Rejection, SourceRecord, read_table
 
 

@@ -17,8 +17,9 @@ import google_crc32c
 import numpy as np
 from pydantic import ValidationError
 
-from seis_tf.config import Settings, SplitSettings, first_error
+from seis_tf.config import Settings, first_error
 from seis_tf.examples import Feature, decode
+from seis_tf.settings.data import SplitSettings
 from seis_tf.tfrecords import DamagedShardError, read_records
 
 FORMAT_VERSION = 1

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from seis_tf.config import WaveformSourceSettings
+from seis_tf.settings.data import WaveformSourceSettings
 
 # Files that may lie beside the class folders: notes, tables of truth, StationXML. No record is looked for in them.
 NOTES = (".csv", ".html", ".json", ".md", ".pdf", ".txt", ".xml", ".yaml", ".yml")

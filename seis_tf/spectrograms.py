@@ -12,7 +12,7 @@ import functools
 import numpy as np
 from scipy import signal
 
-from seis_tf.config import SpectrogramSettings
+from seis_tf.settings.data import SpectrogramSettings
 
 _BLOCK = 16  # records transformed together: more than fits the processor's cache is three times slower
 _WINDOWS = {"tukey": ("tukey", 0.25), "hann": "hann", "hamming": "hamming", "boxcar": "boxcar"}

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import pipeline, spectrograms
-from seis_tf.config import TrainingSettings
 from seis_tf.layers import Standardise
+from seis_tf.settings.training import TrainingSettings
 from seis_tf.shards import DatasetInfo
 from seis_tf.training import Data, class_weights
 

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seis_tf.config import TrainingSettings, learning_rate_at
 from seis_tf.optimizers import Optimizer
 from seis_tf.progress import Progress
+from seis_tf.settings.training import TrainingSettings, learning_rate_at
 from seis_tf.stack import CompiledStack, Loss, StackState, Transform, architecture, compiled
 
 Metric = Callable[[np.ndarray, np.ndarray], float]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf.config import MagnitudeSettings
 from seis_tf.names import canonical_name, check_names, name_parts
+from seis_tf.settings.simulation import MagnitudeSettings
 
 SOURCE_COLUMNS = ("lon", "lat", "depth_km", "strike_deg", "dip_deg", "rake_deg", "length_km", "width_km")
 UNIT_LENGTH_KM, UNIT_WIDTH_KM = 100.0, 50.0

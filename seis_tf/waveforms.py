@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from seis_tf.config import RecordSettings
 from seis_tf.filters import not_finite, remove_trend
 from seis_tf.readers import BadRecord, Trace, header_rate, join_pieces, pieces_of_stream, read_records, read_traces
+from seis_tf.settings.data import RecordSettings
 from seis_tf.sources import Rejection, SourceRecord
 from seis_tf.windows import Target, Window, check_pieces, cut, make_target, processed_windows
 

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from seis_tf.config import RecordSettings
 from seis_tf.filters import process, rate_tolerance, read_stationxml, resampling_ratio
 from seis_tf.readers import SAME_RATE, BadRecord, Trace
+from seis_tf.settings.data import RecordSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from seis_tf import shards, tfrecords
-from seis_tf.config import write_json
+from seis_tf.files import write_json
 from seis_tf.shards import SPLITS, DatasetInfo, RejectedInfo, ShardInfo, SplitInfo
 
 BATCH = 256  # records read and transformed together

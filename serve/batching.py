@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from seis_tf.config import BatchingSettings, first_error
+from seis_tf.config import first_error
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.servable import Arrays, Signature
+from seis_tf.settings.serving import BatchingSettings
 
 _VALUE = re.compile(r"(\w+)\s*(?::|\{\s*value\s*:)\s*(\d+)")
 

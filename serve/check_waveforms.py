@@ -7,12 +7,12 @@ import tensorflow as tf
 from scipy import signal
 
 from seis_tf import pipeline
-from seis_tf.config import RecordSettings, SpectrogramSettings
 from seis_tf.filters import band_passed
 from seis_tf.runs import Run
 from seis_tf.serve.calibration import read_calibration
 from seis_tf.serve.check import Ask, Report, TestRecords
 from seis_tf.serve.waveform_graph import Classifier, raw_input
+from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.shards import DatasetInfo
 
 POWER_LIMIT = 1e-5  # of the record's largest power

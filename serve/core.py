@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from seis_tf.config import ServerSettings
 from seis_tf.serve.batching import Batcher, read_batching
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.metrics import Metrics
 from seis_tf.serve.models import ModelStore
 from seis_tf.serve.servable import Arrays, Servable, Signature
+from seis_tf.settings.serving import ServerSettings
 
 log = logging.getLogger(__name__)
 # Batches of one signature that are computed at the same time: with more they would be small.

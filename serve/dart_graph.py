@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 from scipy import stats
 
-from seis_tf.config import DartJob, MagnitudeSettings
 from seis_tf.serve.signature import Field, Signature, Tensors, of_width
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import MagnitudeSettings
 from seis_tf.shards import DatasetInfo
 from seis_tf.unit_sources import SOURCE_COLUMNS, GreensFunctions, load_greens
 

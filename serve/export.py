@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from seis_tf import runs
-from seis_tf.config import write_json
+from seis_tf.files import write_json
 from seis_tf.runs import Run
 from seis_tf.serve import check_dart, check_waveforms, labels, tflite
 from seis_tf.serve.calibration import read_calibration

@@ -12,7 +12,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from seis_tf.config import write_atomically
+from seis_tf.files import write_atomically
 from seis_tf.serve.warmup import BATCH_SIZES
 
 CONFIG = "models.config"

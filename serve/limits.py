@@ -8,8 +8,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from seis_tf.config import ServerSettings
 from seis_tf.serve.errors import Refused
+from seis_tf.settings.serving import ServerSettings
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 

@@ -81,6 +81,7 @@ _QUESTION = {
         "resample": {"type": "boolean", "description": "bring a record of another rate to the model's"},
     },
     "required": ["model"],
+    "oneOf": [{"required": ["example"]}, {"required": ["files"]}],
 }
 _FAULTS = {
     "400": "the request is wrong",

@@ -108,22 +108,28 @@ def _room(servable: Servable) -> Any:
 
 def _record(servable: Servable, room: Any, tree: dict[str, Any]) -> Any:
     """The record of a request: an example, or the files that were dropped."""
+    if ("example" in tree) == ("files" in tree):
+        received = "both" if "files" in tree else "neither"
+        raise ValueError(f"question: expected an example or files, received {received}")
+    origin_time, resample = _text(tree, "origin_time", ""), tree.get("resample", False)
+    if not isinstance(resample, bool):
+        raise ValueError(f"resample: expected true or false, received {str(resample)[:20]!r}")
     if "example" in tree:
         number, count = tree["example"], len(room.examples(servable))
         if type(number) is not int or not 0 <= number < count:
             raise ValueError(f"example: expected a number from 0 to {count - 1}, received {str(number)[:20]!r}")
         return room.record_of_example(servable, number)
-    files = tree.get("files")
+    files = tree["files"]
     if not isinstance(files, list) or not 0 < len(files) <= _MOST_FILES:
         raise ValueError(f"files: expected a list of 1 to {_MOST_FILES}, received {str(files)[:50]!r}")
     with tempfile.TemporaryDirectory(prefix="seis-tf-page-") as folder:
         paths = [_written(Path(folder), file) for file in files]
         try:
             if room is page_dart:
-                return room.record_of_files(servable, paths, _text(tree, "origin_time", ""))
+                return room.record_of_files(servable, paths, origin_time)
             if len(paths) > 1:
                 raise ValueError(f"files: expected one, received {len(paths)}")
-            return room.record_of_file(servable, paths[0], tree.get("resample") is True)
+            return room.record_of_file(servable, paths[0], resample)
         except ValueError as err:
             raise ValueError(str(err).replace(f"{folder}/", "")) from err
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from seis_tf.config import DartRecordSettings, FakequakeSettings, SlipSettings
 from seis_tf.dart import DartEvent, event_from_records, outside_region
 from seis_tf.dart_arrays import read_json
 from seis_tf.dart_readers import parse_origin, read_record
 from seis_tf.serve.predict_dart import EVENT_FILE
 from seis_tf.serve.servable import EXTRA, Arrays, Servable
+from seis_tf.settings.data import DartRecordSettings
+from seis_tf.settings.simulation import FakequakeSettings, SlipSettings
 from seis_tf.synthetic.fakequakes import Fakequakes, simulate
 from seis_tf.unit_sources import EARTH_RADIUS_KM, GreensFunctions, load_greens
 
@@ -85,7 +86,7 @@ def record_of_files(servable: Servable, paths: list[Path], origin_time: str) -> 
     """
     metadata = servable.metadata
     stored = metadata["preprocessing"]["record"] | {"max_level_m": metadata["max_level_m"]}
-    known = next((read_json(path) for path in paths if path.name == EVENT_FILE), {})
+    known = next((_known(path) for path in paths if path.name == EVENT_FILE), {})
     origin_time = origin_time or known.get("origin_time", "")
     origin = parse_origin(origin_time) if origin_time else None
     records = [record for path in paths if path.name != EVENT_FILE for record in read_record(path)]
@@ -93,6 +94,18 @@ def record_of_files(servable: Servable, paths: list[Path], origin_time: str) -> 
     event = event_from_records("event", records, settings, _greens(servable.folder), origin)
     epicentre = known.get("epicentre_lonlat")
     return Window(event, (epicentre[0] % 360, epicentre[1]) if epicentre else None)
+
+
+def _known(path: Path) -> Tree:
+    """What an `event.json` says of origin time and epicentre."""
+    known = read_json(path)
+    origin, epicentre = known.get("origin_time", ""), known.get("epicentre_lonlat", [0.0, 0.0])
+    if not isinstance(origin, str):
+        raise ValueError(f"{path}: origin_time: expected text, received {str(origin)[:50]!r}")
+    numbers = isinstance(epicentre, list) and [type(value) in (int, float) for value in epicentre]
+    if numbers != [True, True]:
+        raise ValueError(f"{path}: epicentre_lonlat: expected two numbers, received {str(epicentre)[:50]!r}")
+    return known
 
 
 def question(servable: Servable, window: Window) -> tuple[str, Arrays]:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from seis_tf import waveforms
-from seis_tf.config import LabquakeSettings, RecordSettings, SpectrogramSettings
+from seis_tf.judgement.units import frequency_unit, time_unit
 from seis_tf.serve.servable import Arrays, Servable
+from seis_tf.settings.data import RecordSettings, SpectrogramSettings
+from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.sources import SourceRecord
 from seis_tf.spectrograms import axes, spectrograms
 from seis_tf.synthetic.labquakes import simulate
-from seis_tf.units import frequency_unit, time_unit
 
 Tree = dict[str, Any]
 

@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import waveforms
-from seis_tf.config import RecordSettings, SpectrogramSettings
 from seis_tf.serve.export import EXTRA, versions
 from seis_tf.serve.labels import STABLE, labels_of
+from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.sources import SourceRecord
 from seis_tf.spectrograms import spectrograms
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seis_tf.config import DartRecordSettings, write_atomically
 from seis_tf.dart import DartEvent, check_window, event_from_records, outside_region
 from seis_tf.dart_arrays import read_json
 from seis_tf.dart_readers import parse_origin, read_record
+from seis_tf.files import write_atomically
 from seis_tf.names import check_names
 from seis_tf.serve.dart_graph import GREENS_FILE
+from seis_tf.settings.data import DartRecordSettings
 from seis_tf.unit_sources import GreensFunctions, load_greens
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ def _events(files: list[Path], about: Event) -> Iterator[tuple[str, list[Path], 
 
 def draw(folder: Path, metadata: Mapping[str, Any], event: DartEvent, greens: GreensFunctions, answer: Answer) -> None:
     """Writes <event>-waves.png (record, fit and forecast) and <event>-slip.png (map of the slip) into a folder."""
-    from seis_tf import dart_figures, dart_maps
-    from seis_tf.report import as_png
+    from seis_tf.judgement import dart_figures, dart_maps
+    from seis_tf.judgement.report import as_png
 
     gauges = metadata["forecast_gauges"]
     wave = np.stack([answer["forecast_m"][name] for name in gauges], axis=1)

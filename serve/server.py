@@ -21,11 +21,12 @@ import tensorflow as tf
 import uvicorn
 from pydantic import ValidationError
 
-from seis_tf.config import ServerSettings, first_error
+from seis_tf.config import first_error
 from seis_tf.serve import grpc_service
 from seis_tf.serve.core import Core
 from seis_tf.serve.limits import patient_protocol
 from seis_tf.serve.rest import RestApp
+from seis_tf.settings.serving import ServerSettings
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import examples, filters, pipeline
-from seis_tf.config import RecordSettings, SpectrogramSettings
 from seis_tf.layers import Spectrogram
 from seis_tf.serve.signature import Field, Signature, Tensors, of_width
+from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.shards import DatasetInfo
 
 # A band-pass is one matrix [sample, sample] in the graph: 134 MB at this length.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from seis_tf import examples, shards, writer
-from seis_tf.config import DartJob, WaveformJob
+from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.spectrograms import spectrograms
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -227,7 +227,8 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def untrained_run():
     """The function that makes a run folder of networks with their first weights: (out, dataset, TrainJob) -> out."""
     from seis_tf import jobs, runs
-    from seis_tf.config import TrainJob, write_json
+    from seis_tf.files import write_json
+    from seis_tf.settings.training import TrainJob
 
     def make(out: Path, dataset: Path, job: TrainJob) -> Path:
         info, members = shards.load_dataset(dataset), job.training.members

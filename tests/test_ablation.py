@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from seis_tf import ablation, shards, studies
-from seis_tf.ablation import Variant
-from seis_tf.config import Conv1dSettings, MlpSettings, SpectrogramSettings, TrainingSettings, TrainJob
+from seis_tf import shards
+from seis_tf.judgement import ablation, studies
+from seis_tf.judgement.ablation import Variant
+from seis_tf.settings.data import SpectrogramSettings
+from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 from seis_tf.spectrograms import spectrograms
 
 JOB = TrainJob(model=MlpSettings(hidden=(6,)), training=TrainingSettings(epochs=20, batch_size=10))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from seis_tf import calibration, scores
+from seis_tf.judgement import calibration, scores
 
 
 def overconfident(temperature: float, count: int = 20000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from seis_tf import cli, shards
-from seis_tf.config import TrainJob, load_settings
+from seis_tf.config import load_settings
 from seis_tf.presets import preset_tree
+from seis_tf.settings.training import TrainJob
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -19,8 +20,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    from seis_tf.config import LabquakeSettings, WaveformJob
     from seis_tf.prepare import prepare_waveforms
+    from seis_tf.settings.data import WaveformJob
+    from seis_tf.settings.simulation import LabquakeSettings
     from seis_tf.synthetic.labquakes import write_labquakes
 
     folder = tmp_path_factory.mktemp("cli")

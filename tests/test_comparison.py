@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from seis_tf import comparison, studies
-from seis_tf.comparison_report import answer_of, report_of
-from seis_tf.config import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
-from seis_tf.folds import grouped_folds
-from seis_tf.studies import Trial
+from seis_tf.judgement import comparison, studies
+from seis_tf.judgement.comparison_report import answer_of, report_of
+from seis_tf.judgement.folds import grouped_folds
+from seis_tf.judgement.studies import Trial
+from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 
 
 def mlp(hidden=(6,), epochs=10) -> TrainJob:

@@ -7,21 +7,22 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from seis_tf.config import (
-    CnnSettings,
-    Conv1dSettings,
-    MlpSettings,
+from seis_tf.config import load_settings
+from seis_tf.files import write_atomically, write_json
+from seis_tf.settings.data import (
     RecordSettings,
     SpectrogramSettings,
     SplitSettings,
-    TrainingSettings,
-    TrainJob,
     WaveformJob,
     WaveformSourceSettings,
+)
+from seis_tf.settings.training import (
+    CnnSettings,
+    Conv1dSettings,
+    MlpSettings,
+    TrainingSettings,
+    TrainJob,
     learning_rate_at,
-    load_settings,
-    write_atomically,
-    write_json,
 )
 
 

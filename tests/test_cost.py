@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from seis_tf import cost, models
+from seis_tf import models
+from seis_tf.judgement import cost
 
 
 def test_the_published_numbers_of_parameters():

@@ -8,10 +8,10 @@ import json
 import numpy as np
 import pytest
 
-from seis_tf import curves, studies
-from seis_tf.config import CnnSettings, Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
-from seis_tf.folds import Fold, grouped_folds, nested_subset
-from seis_tf.studies import Trial
+from seis_tf.judgement import curves, studies
+from seis_tf.judgement.folds import Fold, grouped_folds, nested_subset
+from seis_tf.judgement.studies import Trial
+from seis_tf.settings.training import CnnSettings, Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 
 FRACTIONS = (0.3, 1.0)
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seis_tf.config import DartRecordSettings, FakequakeSettings
 from seis_tf.dart import (
     check_levels,
     check_slip,
@@ -17,6 +16,8 @@ from seis_tf.dart import (
     window_from_record,
 )
 from seis_tf.dart_readers import GaugeRecord, parse_origin, read_dart_text, read_record
+from seis_tf.settings.data import DartRecordSettings
+from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.unit_sources import NEAR_BUOYS, load_greens
 

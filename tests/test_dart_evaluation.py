@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from seis_tf import dart_evaluation, evaluation, inversion, shards, tables
-from seis_tf.config import Conv1dSettings, DartJob, FakequakeSettings, TrainingSettings, TrainJob
-from seis_tf.dart_evaluation import evaluate
-from seis_tf.dart_methods import Methods, Windows, network_of
-from seis_tf.dart_scores import TrueWaves
+from seis_tf import inversion, shards, tables
+from seis_tf.judgement import dart_evaluation, evaluation
+from seis_tf.judgement.dart_evaluation import evaluate
+from seis_tf.judgement.dart_methods import Methods, Windows, network_of
+from seis_tf.judgement.dart_scores import TrueWaves
+from seis_tf.judgement.report import Report
 from seis_tf.models import conv1d
 from seis_tf.prepare_dart import prepare_dart
-from seis_tf.report import Report
 from seis_tf.runs import Run, RunConfig, load_run
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import FakequakeSettings
+from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.unit_sources import load_greens

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection, PolyCollection
 
-from seis_tf import dart_figures, dart_maps
-from seis_tf.dart_maps import outlines, slip_maps
-from seis_tf.report import as_png
+from seis_tf.judgement import dart_figures, dart_maps
+from seis_tf.judgement.dart_maps import outlines, slip_maps
+from seis_tf.judgement.report import as_png
 from seis_tf.unit_sources import SOURCE_COLUMNS, GreensFunctions, distance_km, load_greens
 
 BUOYS = ("46404", "46407", "46419")

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from seis_tf import dart_scores
-from seis_tf.dart_scores import TrueWaves, WaveErrors
+from seis_tf.judgement import dart_scores
+from seis_tf.judgement.dart_scores import TrueWaves, WaveErrors
 
 GAUGES = ("46404", "46409", "46410")
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from seis_tf.config import DartJob, DartRecordSettings, FakequakeSettings
 from seis_tf.dart import DartEvent
 from seis_tf.dart_sources import events_from, list_events, load_events, source_fingerprint, truth_gauges
+from seis_tf.settings.data import DartJob, DartRecordSettings
+from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.sources import Rejection
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import Fakequakes, simulate

@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from seis_tf.config import DartJob, FakequakeSettings
 from seis_tf.prepare_dart import prepare_dart
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.synthetic import fakequake_files, fakequakes
 from seis_tf.tuning import distributed, search
 from seis_tf.tuning.settings import SearchSettings

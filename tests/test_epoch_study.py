@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from seis_tf import epoch_study, studies
-from seis_tf.config import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.judgement import epoch_study, studies
 from seis_tf.runs import train
+from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
 
 JOB = TrainJob(
     model=MlpSettings(hidden=(16,), dropout=0.2), training=TrainingSettings(batch_size=10, learning_rate=0.01)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from seis_tf import calibration, evaluation, shards, trivial
-from seis_tf.config import MlpSettings, TrainingSettings, TrainJob
-from seis_tf.evaluation import evaluate
+from seis_tf import shards
+from seis_tf.judgement import calibration, evaluation, trivial
+from seis_tf.judgement.evaluation import evaluate
 from seis_tf.runs import load_run, train
+from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
 from seis_tf.spectrograms import standardise
 
 NAMES = ("AE", "UP", "noise")

@@ -13,13 +13,15 @@ from scipy import signal
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
 from seis_tf import jobs, runs, shards
-from seis_tf.config import Conv1dSettings, DartJob, FakequakeSettings, MlpSettings, TrainingSettings, TrainJob
 from seis_tf.serve import waveform_graph
 from seis_tf.serve.check import CheckFailed
 from seis_tf.serve.dart_graph import Bounds, Forecaster
 from seis_tf.serve.export import export, versions
 from seis_tf.serve.labels import labels_of
 from seis_tf.serve.waveform_graph import Classifier, raw_input, with_temperature
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import FakequakeSettings
+from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 from seis_tf.unit_sources import load_greens, magnitude
 
 RECORD = {"length_samples": 70}

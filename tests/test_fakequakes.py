@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from seis_tf.config import FakequakeSettings, SlipSettings
+from seis_tf.settings.simulation import FakequakeSettings, SlipSettings
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import disturbances, generators, missing, simulate
 from seis_tf.synthetic.slip import karhunen_loeve, log_covariance, random_slip, rupture, von_karman

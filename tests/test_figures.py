@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from seis_tf import figures, record_figures, scores
-from seis_tf.record_figures import Scales
-from seis_tf.report import as_png
+from seis_tf.judgement import figures, record_figures, scores
+from seis_tf.judgement.record_figures import Scales
+from seis_tf.judgement.report import as_png
 
 NAMES = ("AE", "UP", "noise")
 SCALES = Scales(10e6, True, np.linspace(0, 5e6, 65), (np.arange(101) * 10 + 10) / 10e6, "counts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seis_tf import folds
+from seis_tf.judgement import folds
 
 
 @pytest.fixture

@@ -25,10 +25,10 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from seis_tf.config import BatchingSettings
 from seis_tf.serve.grpc_service import from_protos, to_proto
 from seis_tf.serve.servable import load_servable
 from seis_tf.serve.server import running
+from seis_tf.settings.serving import BatchingSettings
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from seis_tf import jobs, losses
-from seis_tf.config import (
+from seis_tf.settings.training import (
     AugmentSettings,
     CnnSettings,
     Conv1dSettings,

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from seis_tf.config import LabquakeSettings, WaveformSourceSettings
+from seis_tf.settings.data import WaveformSourceSettings
+from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.synthetic import lab_signals, labquakes
 from seis_tf.synthetic.labquakes import TRUTH_COLUMNS, simulate, write_labquakes
 

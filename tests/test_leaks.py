@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from seis_tf import leaks
-from seis_tf.config import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.judgement import leaks
+from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
 
 JOB = TrainJob(model=MlpSettings(hidden=(16,)), training=TrainingSettings(epochs=40, batch_size=10))
 
@@ -74,7 +74,7 @@ def test_an_event_under_two_ids_is_found(tiny_records, write_waveforms, tmp_path
     assert result["duplicates"] == [["AE000", "AE999", twins]]
     assert result["groups"] == 36  # 37 ids, of which two are one event
     assert "by given ids" in result["kinds"]
-    from seis_tf.config import SplitSettings
+    from seis_tf.settings.data import SplitSettings
     from seis_tf.shards import split_of
 
     torn = split_of("AE000", SplitSettings()) != split_of("AE999", SplitSettings())

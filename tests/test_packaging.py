@@ -39,7 +39,9 @@ def test_the_wheel_carries_what_its_code_reads(wheel):
         for path in (ROOT / "seis_tf" / "data").iterdir()
         if path.suffix in (".npz", ".csv", ".md")
     }
-    templates = {f"seis_tf/templates/{path.name}" for path in (ROOT / "seis_tf" / "templates").iterdir()}
+    templates = {
+        f"seis_tf/judgement/templates/{path.name}" for path in (ROOT / "seis_tf" / "judgement" / "templates").iterdir()
+    }
     static = {f"seis_tf/serve/static/{path.name}" for path in (ROOT / "serve" / "static").iterdir()}
     assert data | templates | static <= names
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import pickle
 import re
 import shutil
@@ -13,22 +14,15 @@ import numpy as np
 import pytest
 from obspy import Stream, Trace
 
-from seis_tf.config import (
-    Conv1dSettings,
-    DartJob,
-    FakequakeSettings,
-    LabquakeSettings,
-    MlpSettings,
-    TrainingSettings,
-    TrainJob,
-    WaveformJob,
-)
 from seis_tf.prepare import prepare_waveforms
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.serve import page_dart
 from seis_tf.serve.export import export
 from seis_tf.serve.predict import predict
 from seis_tf.serve.server import running
+from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
+from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.synthetic.labquakes import write_labquakes
@@ -176,6 +170,10 @@ def test_the_coast_of_vancouver_island_is_on_the_map():
     assert np.hypot(*(points - [360 - 124.71, 48.38]).T).min() < 0.2
 
 
+def event_json(**content) -> dict[str, str]:
+    return {"name": "event.json", "b64": base64.b64encode(json.dumps(content).encode()).decode()}
+
+
 class Harmful:
     def __reduce__(self):
         return print, ("unpickled",)
@@ -188,7 +186,10 @@ class Harmful:
         ("toy", {"example": 0}, "toy: expected a model that takes records, received another one"),
         ("lab", {"example": 6}, "example: expected a number from 0 to 5, received '6'"),
         ("lab", {"example": True}, "example: expected a number"),
-        ("lab", {}, "files: expected a list of 1 to 20"),
+        ("lab", {}, "question: expected an example or files, received neither"),
+        ("lab", {"example": 0, "files": []}, "question: expected an example or files, received both"),
+        ("lab", {"example": 0, "resample": {}}, "resample: expected true or false, received '{}'"),
+        ("lab", {"example": 0, "origin_time": 5}, "origin_time: expected text, received '5'"),
         ("lab", {"files": []}, "files: expected a list of 1 to 20"),
         ("lab", {"files": ["x"]}, "files: expected objects with name and b64"),
         ("lab", {"files": [{"name": "x"}]}, "b64: expected text, received 'None'"),
@@ -201,6 +202,13 @@ class Harmful:
         ("lab", {"files": [{"name": "x", "b64": ""}, {"name": "a/x", "b64": ""}]}, "x: expected each file once"),
         ("dart", {"files": [{"name": "x.txt", "b64": "aGVsbG8="}]}, "x.txt: expected NDBC DART text"),
         ("dart", {"files": [{"name": "x.txt", "b64": ""}], "origin_time": 5}, "origin_time: expected text"),
+        ("dart", {"files": [event_json(origin_time=5)]}, "event.json: origin_time: expected text, received '5'"),
+        (
+            "dart",
+            {"files": [event_json(epicentre_lonlat=[1])]},
+            "epicentre_lonlat: expected two numbers, received '[1]'",
+        ),
+        ("dart", {"files": [event_json()]}, "event: buoys: expected ['46404', '46407', '46419'], received []"),
     ],
 )
 def test_bad_questions_are_refused_in_words(client, model, question, message):

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from seis_tf import paired, scores
+from seis_tf.judgement import paired, scores
 
 
 def test_mcnemar_by_hand():

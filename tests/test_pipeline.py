@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from seis_tf import examples, pipeline
-from seis_tf.config import AugmentSettings, SpectrogramSettings
 from seis_tf.pipeline import Augmentation, classification, load_arrays, open_dataset, records, shift, standardiser
+from seis_tf.settings.data import SpectrogramSettings
+from seis_tf.settings.training import AugmentSettings
 from seis_tf.shards import DamagedShardError, iterate, load_dataset
 from seis_tf.spectrograms import spectrograms, standardise
 

@@ -11,20 +11,13 @@ import pytest
 from obspy import Stream, Trace
 
 from seis_tf import prepare, runs, shards, spectrograms
-from seis_tf.config import (
-    Conv1dSettings,
-    DartJob,
-    FakequakeSettings,
-    LabquakeSettings,
-    MlpSettings,
-    TrainingSettings,
-    TrainJob,
-    WaveformJob,
-)
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.serve import labels
 from seis_tf.serve.export import export
 from seis_tf.serve.predict import Exported, list_files, load_model, predict, rows
+from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
+from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.synthetic.labquakes import write_labquakes

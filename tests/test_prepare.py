@@ -13,8 +13,11 @@ import pytest
 from scipy import signal as scipy_signal
 
 from seis_tf import shards, waveforms, writer
-from seis_tf.config import LabquakeSettings, WaveformJob, load_settings, write_json
+from seis_tf.config import load_settings
+from seis_tf.files import write_json
 from seis_tf.prepare import prepare_waveforms
+from seis_tf.settings.data import WaveformJob
+from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.shards import iterate, load_dataset, verify
 from seis_tf.synthetic.labquakes import write_labquakes
 
@@ -99,7 +102,8 @@ def test_a_killed_process_goes_on_with_the_same_bytes(raw, prepared, tmp_path):
 import os, signal
 from pathlib import Path
 from seis_tf import prepare, writer
-from seis_tf.config import WaveformJob, load_settings
+from seis_tf.config import load_settings
+from seis_tf.settings.data import WaveformJob
 writer.BATCH, calls, encode = 8, [], prepare.WaveformEncoder.__call__
 def dying(self, records):
     calls.append(len(records))

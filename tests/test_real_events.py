@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from seis_tf import inversion
-from seis_tf.config import Conv1dSettings, DartJob, FakequakeSettings, TrainJob
 from seis_tf.dart_readers import GaugeRecord
+from seis_tf.judgement.real_events import real_event
 from seis_tf.prepare_dart import prepare_dart
-from seis_tf.real_events import real_event
 from seis_tf.runs import load_run
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import FakequakeSettings
+from seis_tf.settings.training import Conv1dSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.unit_sources import NEAR_BUOYS, load_greens

@@ -8,8 +8,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from seis_tf.figures import new_figure
-from seis_tf.report import KeyNumber, Picture, Report, Section, Table, simulated_notice, ungrouped_notice, write_report
+from seis_tf.judgement.figures import new_figure
+from seis_tf.judgement.report import (
+    KeyNumber,
+    Picture,
+    Report,
+    Section,
+    Table,
+    simulated_notice,
+    ungrouped_notice,
+    write_report,
+)
 
 
 def picture(name: str, caption: str = "What is seen.", size: str = "half") -> Picture:

@@ -14,9 +14,16 @@ import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
 from seis_tf import jobs, runs, training
-from seis_tf.config import AugmentSettings, CnnSettings, Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 from seis_tf.layers import StackMembers
 from seis_tf.runs import load_run, single_model, train
+from seis_tf.settings.training import (
+    AugmentSettings,
+    CnnSettings,
+    Conv1dSettings,
+    MlpSettings,
+    TrainingSettings,
+    TrainJob,
+)
 from seis_tf.training import fit
 
 TRAINING = TrainingSettings(epochs=4, batch_size=16, learning_rate=0.01, seed=3, class_weights="balanced")
@@ -173,7 +180,8 @@ def test_a_process_that_is_killed_goes_on_with_the_same_weights(run, tiny_wavefo
 import os, signal
 from pathlib import Path
 from seis_tf import runs
-from seis_tf.config import TrainJob, load_settings
+from seis_tf.config import load_settings
+from seis_tf.settings.training import TrainJob
 runs._CHECKPOINT_SECONDS = -1.0
 job = load_settings(TrainJob, Path({str(tmp_path / "job.json")!r}), {{}})
 def die(progress):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from seis_tf import scores
+from seis_tf.judgement import scores
 
 NAMES = ("AE", "UP", "noise")
 

@@ -6,10 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
-from seis_tf.config import DartJob, FakequakeSettings, TrainJob, load_settings
+from seis_tf.config import load_settings
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.presets import preset_tree
 from seis_tf.progress import Progress
+from seis_tf.settings.data import DartJob
+from seis_tf.settings.simulation import FakequakeSettings
+from seis_tf.settings.training import TrainJob
 from seis_tf.synthetic import fakequake_files, fakequakes
 from seis_tf.tuning import oracles, report, results, search, spaces
 from seis_tf.tuning.settings import SearchSettings

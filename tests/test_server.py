@@ -19,11 +19,11 @@ import httpx
 import numpy as np
 import pytest
 
-from seis_tf.config import BatchingSettings, ServerSettings
 from seis_tf.serve.batching import Batcher, read_batching
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.models import read_wanted
 from seis_tf.serve.server import running
+from seis_tf.settings.serving import BatchingSettings, ServerSettings
 
 
 @pytest.fixture(scope="module")

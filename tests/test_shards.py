@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seis_tf import examples, shards, tfrecords
-from seis_tf.config import SplitSettings
+from seis_tf.settings.data import SplitSettings
 from seis_tf.shards import DamagedShardError, check_classes, iterate, load_dataset, shard_paths, split_of, verify
 
 

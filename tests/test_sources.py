@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from seis_tf.config import RecordSettings, WaveformSourceSettings
+from seis_tf.settings.data import RecordSettings, WaveformSourceSettings
 from seis_tf.sources import Rejection, SourceRecord, list_records, source_fingerprint
 from seis_tf.waveforms import common_sampling_rate, load_batch
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from seis_tf.config import SpectrogramSettings
 from seis_tf.layers import Spectrogram, Standardise
+from seis_tf.settings.data import SpectrogramSettings
 from seis_tf.spectrograms import axes, power_spectrum, spectrograms, standardise
 
 SCIPY_WINDOWS = {"tukey": ("tukey", 0.25), "hann": "hann", "hamming": "hamming", "boxcar": "boxcar"}

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from seis_tf import pipeline, tables
-from seis_tf.config import AugmentSettings, TrainingSettings
 from seis_tf.layers import Standardise
+from seis_tf.settings.training import AugmentSettings, TrainingSettings
 from seis_tf.shards import iterate, load_dataset
 
 FEATURES = ("spectrogram", "waveform", "label", "group")

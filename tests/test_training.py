@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from seis_tf import losses, models, training
-from seis_tf.config import TrainingSettings, learning_rate_at
 from seis_tf.progress import Progress
+from seis_tf.settings.training import TrainingSettings, learning_rate_at
 from seis_tf.training import Data, Member, class_weights, epoch_rows, fit
 
 RANDOM = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seis_tf.config import FakequakeSettings
+from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.unit_sources import load_greens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seis_tf import trivial
+from seis_tf.judgement import trivial
 
 FREQUENCIES = np.linspace(0, 5e6, 65)
 NAMES = ("AE", "UP", "noise")

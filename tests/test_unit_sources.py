@@ -7,8 +7,8 @@ import csv
 import numpy as np
 import pytest
 
-from seis_tf.config import MagnitudeSettings
 from seis_tf.names import canonical_name, check_names, short_name
+from seis_tf.settings.simulation import MagnitudeSettings
 from seis_tf.unit_sources import (
     FAR_BUOYS,
     NEAR_BUOYS,

@@ -16,7 +16,7 @@ from obspy.core.inventory import Channel, Inventory, Network, Response, Station
 from pymseed import DataEncoding, MS3Record
 from scipy import signal
 
-from seis_tf.config import RecordSettings
+from seis_tf.settings.data import RecordSettings
 from seis_tf.sources import SourceRecord
 from seis_tf.waveforms import (
     common_sampling_rate,

@@ -7,8 +7,10 @@ import json
 
 import pytest
 
-from seis_tf import dart_evaluation, runs, window_study
-from seis_tf.config import Conv1dSettings, FakequakeSettings, TrainingSettings, TrainJob
+from seis_tf import runs
+from seis_tf.judgement import dart_evaluation, window_study
+from seis_tf.settings.simulation import FakequakeSettings
+from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.unit_sources import load_greens

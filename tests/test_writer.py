@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seis_tf import shards, writer
-from seis_tf.config import SplitSettings
+from seis_tf.settings.data import SplitSettings
 from seis_tf.shards import iterate, load_dataset, verify
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from sklearn.ensemble import RandomForestRegressor
 
-from seis_tf import figures
-from seis_tf.report import KeyNumber, Picture, Report, Section, Table, write_report
+from seis_tf.judgement import figures
+from seis_tf.judgement.report import KeyNumber, Picture, Report, Section, Table, write_report
 from seis_tf.tuning.settings import SearchSettings
 from seis_tf.tuning.trials import direction
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import keras_tuner as kt
 
-from seis_tf.config import TrainJob, load_settings, write_atomically, write_json
+from seis_tf.config import load_settings
+from seis_tf.files import write_atomically, write_json
+from seis_tf.settings.training import TrainJob
 from seis_tf.tuning import oracles, spaces
 from seis_tf.tuning.settings import SearchSettings
 
@@ -88,7 +90,8 @@ def retrain(dataset: Path | str, out: Path) -> dict[str, Any]:
     Raises:
         ValueError: no trial was scored.
     """
-    from seis_tf import evaluation, runs
+    from seis_tf import runs
+    from seis_tf.judgement import evaluation
 
     best = load_settings(TrainJob, Path(out) / "best.json", {})
     runs.train(dataset, best, Path(out) / "best-run", resume=(Path(out) / "best-run" / "config.json").is_file())

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import keras_tuner as kt
 
 from seis_tf import __version__, jobs
-from seis_tf.config import Settings, load_settings, load_tree, write_json
+from seis_tf.config import Settings, load_settings, load_tree
+from seis_tf.files import write_json
 from seis_tf.progress import Progress
 from seis_tf.shards import load_dataset
 from seis_tf.tuning import oracles, spaces

@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal
 import keras_tuner as kt
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from seis_tf.config import Settings, TrainJob, first_error, merge
+from seis_tf.config import Settings, first_error, merge
 from seis_tf.presets import DEFAULTS
+from seis_tf.settings.training import TrainJob
 
 
 class Real(Settings):

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from seis_tf import folds, jobs, tables
-from seis_tf.config import TrainJob
+from seis_tf import jobs, tables
+from seis_tf.judgement import folds
 from seis_tf.progress import Progress
+from seis_tf.settings.training import TrainJob
 from seis_tf.stack import architecture, is_stackable
 from seis_tf.training import Data, Member, fit
 

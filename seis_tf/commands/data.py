@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from seis_tf.commands import console
-from seis_tf.config import DartJob, FakequakeSettings, LabquakeSettings, WaveformJob, load_settings
+from seis_tf.config import load_settings
+from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
 
 simulate_app = typer.Typer(help="Write simulated raw records with known truth.", no_args_is_help=True)
 prepare_app = typer.Typer(help="Raw records to a data set of sharded TFRecords.", no_args_is_help=True)
@@ -202,7 +204,7 @@ def plot(
     per_class: Annotated[int, typer.Option(help="Records of each class.")] = 3,
 ) -> None:
     """Example records: waveform over spectrogram, linear beside log; a weak one; signal against noise."""
-    from seis_tf.plots import plot_dataset
+    from seis_tf.judgement.plots import plot_dataset
 
     for path in plot_dataset(dataset, out or dataset.with_name(f"{dataset.name}-figures"), per_class=per_class):
         console.out.print(str(path))

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from seis_tf.commands import console
-from seis_tf.config import TrainJob, load_settings
+from seis_tf.config import load_settings
 from seis_tf.presets import PRESETS, preset_tree
+from seis_tf.settings.training import TrainJob
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.")]
 

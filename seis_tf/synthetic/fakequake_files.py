@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import interpolate
 
-from seis_tf.config import write_atomically, write_json
+from seis_tf.files import write_atomically, write_json
 from seis_tf.synthetic.fakequakes import Fakequakes, disturbances, generators, missing, seismic_arrival_min
 from seis_tf.unit_sources import GreensFunctions
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import interpolate, signal
 
-from seis_tf.config import FakequakeSettings
+from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.synthetic.slip import random_slip
 from seis_tf.unit_sources import GreensFunctions, distance_km, grid_position
 

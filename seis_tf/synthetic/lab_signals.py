@@ -13,7 +13,7 @@ import math
 import numpy as np
 from scipy import fft, signal
 
-from seis_tf.config import LabquakeSettings
+from seis_tf.settings.simulation import LabquakeSettings
 
 
 def source_position(random: np.random.Generator, class_index: int, settings: LabquakeSettings) -> np.ndarray:

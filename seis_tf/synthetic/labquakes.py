@@ -23,7 +23,8 @@ import numpy as np
 from pymseed import DataEncoding, MS3Record
 
 from seis_tf import __version__
-from seis_tf.config import LabquakeSettings, write_atomically, write_json
+from seis_tf.files import write_atomically, write_json
+from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.synthetic import lab_signals
 
 TRUTH_COLUMNS = (

@@ -1,0 +1,33 @@
+"""Files that are either the old ones or whole new ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from seis_tf.config import Settings
+
+
+def write_json(path: Path, content: Settings | dict[str, Any]) -> None:
+    """Writes JSON so that the file is either the old one or the whole new one."""
+    tree = content.model_dump(mode="json") if isinstance(content, Settings) else content
+    write_atomically(path, (json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name, syncs it to disk, renames it."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

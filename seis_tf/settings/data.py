@@ -1,0 +1,169 @@
+"""Settings of `prepare`: what records become, how they are split and written."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from seis_tf.config import Fraction, Settings
+
+
+class RecordSettings(Settings):
+    """How a trace becomes a waveform of fixed length (stage 1, waveforms)."""
+
+    length_samples: int = Field(1024, gt=1, description="samples kept of each record")
+    anchor: Literal["start", "center", "onset"] = Field("start", description="which part of the record is kept")
+    onset_sta_s: float | None = Field(
+        None, gt=0, description="short window of STA/LTA; default 1/50 of the kept length"
+    )
+    onset_lta_s: float | None = Field(None, gt=0, description="long window of STA/LTA; default 1/5 of the kept length")
+    onset_position: Fraction = Field(0.3, description="where in the kept window the onset is put")
+    onset_threshold: float = Field(3.0, gt=1, description="smallest STA/LTA that counts as an onset")
+    no_onset: Literal["reject", "center"] = Field("reject", description="a record without an onset (as noise is)")
+    detrend: Literal["linear", "constant", "none"] = "linear"
+    bandpass_hz: tuple[float, float] | None = Field(None, description="corners of a zero-phase Butterworth band-pass")
+    bandpass_order: int = Field(4, ge=1, le=10)
+    stationxml: str | None = Field(None, description="StationXML file or glob: the instrument response is removed")
+    response_output: Literal["DISP", "VEL", "ACC"] = "VEL"
+    sampling_rate_hz: float | None = Field(
+        None, gt=0, description="expected rate; default: the commonest in the source"
+    )
+    resample_hz: float | None = Field(None, gt=0, description="every record is resampled to this rate (polyphase)")
+
+    @model_validator(mode="after")
+    def _band_is_a_band(self) -> Self:
+        if self.bandpass_hz is not None and not 0 < self.bandpass_hz[0] < self.bandpass_hz[1]:
+            raise ValueError(f"bandpass_hz: expected 0 < low < high, received {self.bandpass_hz}")
+        return self
+
+    @model_validator(mode="after")
+    def _short_window_is_shorter(self) -> Self:
+        if self.onset_sta_s and self.onset_lta_s and self.onset_sta_s >= self.onset_lta_s:
+            received = f"{self.onset_sta_s:g} s and {self.onset_lta_s:g} s"
+            raise ValueError(f"onset_sta_s: expected less than onset_lta_s, received {received}")
+        return self
+
+
+class SpectrogramSettings(Settings):
+    """The short-time spectrum, in the terms of `scipy.signal.spectrogram` (stage 2a)."""
+
+    nperseg: int = Field(20, gt=1)
+    noverlap: int = Field(10, ge=0)
+    nfft: int = Field(128, gt=1)
+    window: Literal["tukey", "hann", "hamming", "boxcar"] = Field("tukey", description="tukey is SciPy's Tukey(0.25)")
+    detrend: Literal["constant", "linear", "none"] = Field("constant", description="trend removed from each frame")
+    scaling: Literal["density", "spectrum"] = "density"
+    log: bool = Field(True, description="log10 of the power")
+    log_floor: float = Field(1e-8, gt=0, lt=1, description="smallest power kept, as a part of the record's largest")
+
+    @model_validator(mode="after")
+    def _frames_fit(self) -> Self:
+        if self.noverlap >= self.nperseg:
+            raise ValueError(f"noverlap: expected less than nperseg {self.nperseg}, received {self.noverlap}")
+        if self.nfft < self.nperseg:
+            raise ValueError(f"nfft: expected at least nperseg {self.nperseg}, received {self.nfft}")
+        return self
+
+    def shape(self, n_samples: int) -> tuple[int, int]:
+        """[frequency, time] of the spectrogram of `n_samples` samples, as SciPy counts them.
+
+        Raises:
+            ValueError: the record is shorter than one frame.
+        """
+        if n_samples < self.nperseg:
+            raise ValueError(f"spectrogram: expected at least nperseg {self.nperseg} samples, received {n_samples}")
+        return self.nfft // 2 + 1, (n_samples - self.noverlap) // (self.nperseg - self.noverlap)
+
+
+class SplitSettings(Settings):
+    """Which groups are for training, validation and test: by a hash of group id and seed."""
+
+    valid_fraction: Fraction = 0.15
+    test_fraction: Fraction = 0.2
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.valid_fraction + self.test_fraction >= 1:
+            received = self.valid_fraction + self.test_fraction
+            raise ValueError(f"valid_fraction + test_fraction: expected less than 1, received {received:g}")
+        return self
+
+
+class ShardSettings(Settings):
+    """How records lie on disk."""
+
+    shard_mb: float = Field(100.0, gt=0, description="size that a shard is planned for")
+    max_rejected: float = Field(0.05, ge=0, le=1, description="part of the records that may be rejected")
+
+
+class WaveformSourceSettings(Settings):
+    """Where class and group of a record come from."""
+
+    group_pattern: str = Field(r"^[^_]*_([^_]+)_", description="regular expression on the file name; group 1 is the id")
+    station_pattern: str | None = Field(
+        r"_([^_]+)\.[^.]+$", description="regular expression on the file name; group 1 is the sensor or station"
+    )
+    labels_csv: str | None = Field(None, description="CSV with columns file,class,group instead of folders and pattern")
+    seisbench_class: str | None = Field(None, description="SeisBench metadata column that holds the class")
+    seisbench_group: str = Field("source_id", description="SeisBench metadata column that holds the event")
+    seisbench_component: str = Field("Z", min_length=1, max_length=1, description="component taken from SeisBench data")
+
+    @field_validator("group_pattern", "station_pattern")
+    @classmethod
+    def _pattern_has_a_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as err:
+            raise ValueError(f"expected a regular expression, received {pattern!r} ({err})") from err
+        if groups < 1:
+            raise ValueError(f"expected a regular expression with a (group), received {pattern!r}")
+        return pattern
+
+
+class WaveformJob(Settings):
+    """All of `prepare waveforms`."""
+
+    task: Literal["waveforms"] = "waveforms"
+    source: WaveformSourceSettings = WaveformSourceSettings()
+    record: RecordSettings = RecordSettings()
+    spectrogram: SpectrogramSettings = SpectrogramSettings()
+    standardise: Literal["record", "dataset", "none"] = "record"
+    split: SplitSettings = SplitSettings()
+    shards: ShardSettings = ShardSettings()
+
+
+class DartRecordSettings(Settings):
+    """How buoy records become a window of detided water column (stage 2b, dart)."""
+
+    window_min: int = Field(45, gt=0, description="length of the window; its first sample is one step after the origin")
+    step_min: int = Field(1, gt=0)
+    buoys: tuple[str, ...] = Field(("46404", "46407", "46419"), min_length=1, description="in order")
+    latency_min: float = Field(0.0, ge=0, description="samples of the last minutes that are not here yet")
+    detide: Literal["joint", "harmonic", "mean", "polynomial", "highpass", "none"] = Field(
+        "joint", description="for raw levels; polynomial and highpass look into the future; none: no tide in the levels"
+    )
+    before_h: float = Field(24.0, gt=0, description="record before the origin that detiding uses")
+    recency_h: float | None = Field(4.0, gt=0, description="how fast detiding forgets; null: not at all")
+    max_level_m: float = Field(20.0, gt=0, description="detided levels beyond this can't be metres of water column")
+
+    @model_validator(mode="after")
+    def _window_is_whole_steps(self) -> Self:
+        if self.window_min % self.step_min:
+            raise ValueError(f"window_min: expected a multiple of step_min {self.step_min}, received {self.window_min}")
+        return self
+
+
+class DartJob(Settings):
+    """All of `prepare dart`."""
+
+    task: Literal["dart"] = "dart"
+    greens: str | None = Field(None, description="npz or folder of Green's functions; default: the packaged ones")
+    gauges: tuple[str, ...] | None = Field(None, description="where the wave to come is kept; default: all of greens")
+    record: DartRecordSettings = DartRecordSettings()
+    split: SplitSettings = SplitSettings(valid_fraction=0.15, test_fraction=0.15)
+    shards: ShardSettings = ShardSettings()

@@ -1,0 +1,44 @@
+"""Settings of the local server."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from seis_tf.config import Settings
+
+
+class BatchingSettings(Settings):
+    """How the local server joins requests; MODELS/batching.config says the same in TensorFlow Serving's words."""
+
+    max_batch_size: int = Field(32, ge=1, description="records in one call of the model")
+    delay_s: float = Field(0.0, ge=0, le=1, description="how long a first request waits for others while nothing runs")
+    max_waiting: int = Field(1024, ge=1, description="requests that may wait for one signature; more are refused")
+    allowed_sizes: tuple[int, ...] = Field(
+        (), description="batches are filled up to the next of these; empty: any size"
+    )
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        sizes = self.allowed_sizes
+        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] != self.max_batch_size):
+            expected = f"ascending sizes of at least 1, the last max_batch_size {self.max_batch_size}"
+            raise ValueError(f"allowed_sizes: expected {expected}, received {sizes}")
+        return self
+
+
+class ServerSettings(Settings):
+    """The local server."""
+
+    host: str = Field("127.0.0.1", description="0.0.0.0 to be reached from elsewhere: there is no password")
+    rest_port: int = Field(8501, ge=0, le=65535, description="0 takes a free one")
+    grpc_port: int | None = Field(8500, ge=0, le=65535, description="0 takes a free one; null: no gRPC")
+    poll_s: float = Field(1.0, gt=0, description="how often MODELS is looked at for new versions")
+    batching: BatchingSettings | None = Field(None, description="default: what MODELS/batching.config says")
+    max_body_mb: float = Field(32.0, gt=0, description="largest request")
+    max_held_mb: float = Field(256.0, gt=0, description="of all requests being read at one time")
+    max_connections: int = Field(1000, ge=1)
+    request_timeout_s: float = Field(30.0, gt=0, description="from the whole request to its answer")
+    read_timeout_s: float = Field(20.0, gt=0, description="for a client to send its headers, and its body")
+    stop_timeout_s: float = Field(10.0, gt=0, description="for requests under way when the server stops")

@@ -1,0 +1,140 @@
+"""Settings of `train`: the models, and one training of any of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from seis_tf.config import Rate, Settings, Units
+
+
+class AugmentSettings(Settings):
+    """Changes of the training records, drawn anew each epoch."""
+
+    shift_fraction: float = Field(0.0, ge=0, le=0.5, description="largest time shift, as a part of the record")
+    gain_db: float = Field(0.0, ge=0, description="standard deviation of the gain (matters without standardisation)")
+    noise_probability: float = Field(0.0, ge=0, le=1, description="how often another noise record is added")
+    noise_snr_db: tuple[float, float] = Field((0.0, 20.0), description="range of the SNR after adding noise")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed at all."""
+        return bool(self.shift_fraction or self.gain_db or self.noise_probability)
+
+
+class MlpSettings(Settings):
+    """A fully connected classifier."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[Units, ...] = Field((20,), description="units of each hidden layer")
+    activation: str = "relu"
+    dropout: Rate = 0.0
+
+
+class CnnSettings(Settings):
+    """A convolutional classifier of spectrograms."""
+
+    kind: Literal["cnn"] = "cnn"
+    filters: tuple[Units, ...] = Field((8, 16, 32), description="of each block")
+    kernel: int = Field(3, gt=0)
+    pool: int = Field(2, gt=1)
+    stem: tuple[Units, Units] = Field((1, 1), description="[frequency, time] cells averaged before the first block")
+    dense: int = Field(20, ge=0, description="units of the hidden layer; 0 for none")
+    activation: str = "relu"
+    dropout: Rate = 0.3
+
+
+class Conv1dSettings(Settings):
+    """The network from buoy records to slip."""
+
+    kind: Literal["conv1d"] = "conv1d"
+    widths: tuple[Units, ...] | None = Field(None, description="channels of each stage; default by window length")
+    dense: int = Field(40, gt=0)
+    dropout: Rate = 0.3
+    activation: str = "leaky_relu"
+    negative_slope: float = Field(0.01, ge=0, lt=1)
+    output: Literal["relu", "softplus"] = "relu"
+    use_mask: bool = False
+
+
+class SlipMlpSettings(Settings):
+    """The fully connected network from buoy records to slip, which sees each record's shape and its level apart."""
+
+    kind: Literal["slip_mlp"] = "slip_mlp"
+    hidden: tuple[int, ...] = Field((256, 256, 256), description="units; layers of equal width are residual")
+    activation: str = "silu"
+    dropout: Rate = 0.1
+    floor_m: float = Field(0.01, gt=0, description="level below which records are not scaled up")
+    gain: float = Field(20.0, gt=0, description="metres of slip that a metre of level stands for, about")
+    use_mask: Literal[True] = True
+
+
+ModelSettings = Annotated[MlpSettings | CnnSettings | Conv1dSettings | SlipMlpSettings, Field(discriminator="kind")]
+
+
+class LossSettings(Settings):
+    """What the DART network is fitted to: squared slip error, and squared error of the wave that the slip makes."""
+
+    slip_weight: float = Field(1.0, ge=0)
+    wave_weight: float = Field(0.0, ge=0, description="of the wave's misfit, in units of its variance")
+
+
+class RedrawSettings(Settings):
+    """Noise of buoy records that is drawn anew each epoch, on the noise-free wave; the defaults are the simulator's."""
+
+    white_m: float = Field(0.005, gt=0)
+    red_m: float = Field(0.002, ge=0, description="standard deviation of a first-order autoregressive noise")
+    red_min: float = Field(30.0, gt=0, description="its correlation time")
+    tide_m: float = Field(0.003, ge=0, description="standard deviation of what detiding leaves")
+    step_min: float = Field(1.0, gt=0, description="time step of the window")
+
+
+class TrainingSettings(Settings):
+    """One training, whatever the model."""
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD, Nesterov's")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled from the gradient, as in AdamW")
+    clip_norm: float | None = Field(None, gt=0, description="largest global norm of the gradients")
+    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    warmup_epochs: int = Field(0, ge=0)
+    final_fraction: float = Field(0.01, gt=0, le=1, description="rate of the last epoch as a part of learning_rate")
+    l2: float = Field(0.0, ge=0, description="Keras's meaning: l2 * sum(w^2) of the kernels is added to the loss")
+    batch_size: int = Field(50, gt=0)
+    epochs: int = Field(100, gt=0)
+    early_stopping: int | None = Field(None, gt=0, description="epochs without improvement after which training stops")
+    monitor: str = Field("val_loss", description="what early stopping and the best checkpoint look at")
+    keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run ends with")
+    class_weights: Literal["none", "balanced"] = "none"
+    members: int = Field(1, ge=1, le=64, description="models trained together from different seeds: an ensemble")
+    seed: int = Field(0, ge=0, lt=2**31)
+    augment: AugmentSettings = AugmentSettings()
+    loss: LossSettings = LossSettings()
+    buoy_dropout: Rate = Field(0.0, description="how often a buoy's record is taken away in training")
+    level_weights: bool = Field(False, description="DART: records weigh 1 / their level, so that small events count")
+    redraw_noise: RedrawSettings | None = Field(None, description="DART: draw the records' noise anew each epoch")
+
+
+class TrainJob(Settings):
+    """All of `train`."""
+
+    model: ModelSettings
+    training: TrainingSettings = TrainingSettings()
+
+
+def learning_rate_at(settings: TrainingSettings, epoch: int) -> float:
+    """Learning rate of one epoch (counted from 0)."""
+    if epoch < settings.warmup_epochs:
+        return settings.learning_rate * (epoch + 1) / (settings.warmup_epochs + 1)
+    span = max(settings.epochs - settings.warmup_epochs - 1, 1)
+    part = min((epoch - settings.warmup_epochs) / span, 1.0)
+    if settings.schedule == "cosine":
+        return settings.learning_rate * (
+            settings.final_fraction + (1 - settings.final_fraction) * (1 + math.cos(math.pi * part)) / 2
+        )
+    if settings.schedule == "exponential":
+        return settings.learning_rate * settings.final_fraction**part
+    return settings.learning_rate
