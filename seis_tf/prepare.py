@@ -29,26 +29,27 @@ class WaveformEncoder:
         """Reads, trims and transforms one batch; what is bad is rejected with its reason."""
         loaded = waveforms.load_batch(list(records), self.job.record, self.sampling_rate_hz)
         power = spectrograms(loaded.samples, self.job.spectrogram, self.sampling_rate_hz)
-        batch = Batch([], [], [], [], [], [{"file": r.file, "reason": r.reason} for r in loaded.rejected])
-        for i, kept in enumerate(loaded.kept):
-            record = records[kept]
-            label = self.class_names.index(record.class_name)
-            values = {
-                "spectrogram": power[i],
-                "waveform": loaded.samples[i],
-                "label": label,
-                "group": record.group,
-                "record_id": record.record_id,
-                "station": record.station,
-                "snr_db": loaded.snr_db[i],
-                "peak_amplitude": loaded.peak_amplitude[i],
-                "clipped": loaded.clipped[i],
-            }
-            batch.payloads.append(examples.encode(values, list(self.features)))
-            batch.labels.append(label)
-            batch.groups.append(record.group)
-            batch.record_ids.append(record.record_id)
-            batch.hashes.append(loaded.content_hash[i].hex())
+        kept = [records[position] for position in loaded.kept]
+        labels = [self.class_names.index(record.class_name) for record in kept]
+        columns = {
+            "spectrogram": power,
+            "waveform": loaded.samples,
+            "label": labels,
+            "group": [record.group for record in kept],
+            "record_id": [record.record_id for record in kept],
+            "station": [record.station for record in kept],
+            "snr_db": loaded.snr_db,
+            "peak_amplitude": loaded.peak_amplitude,
+            "clipped": loaded.clipped,
+        }
+        batch = Batch(
+            payloads=examples.encode_batch(columns, list(self.features)),
+            labels=labels,
+            groups=columns["group"],
+            record_ids=columns["record_id"],
+            hashes=[content.hex() for content in loaded.content_hash],
+            rejected=[{"file": r.file, "reason": r.reason} for r in loaded.rejected],
+        )
         if self.job.standardise == "dataset":
             batch.sums = _moments(power)
         return batch

@@ -54,7 +54,7 @@ class Trace:
     start_ns: int
 
 
-def read_traces(path: Path) -> list[Trace]:
+def read_traces(path: str | Path) -> list[Trace]:
     """Reads a file of any supported format.
 
     Pieces that touch within half a sample, or within the microsecond that a miniSEED 2 header resolves, are joined;
@@ -67,7 +67,7 @@ def read_traces(path: Path) -> list[Trace]:
         ValueError: the file is empty, truncated, damaged or of an unknown format; names it.
     """
     try:
-        return join_pieces(read_pieces(Path(path)))
+        return join_pieces(read_pieces(path))
     except BadRecord as err:
         raise ValueError(f"{path}: {err}") from err
 
@@ -75,7 +75,7 @@ def read_traces(path: Path) -> list[Trace]:
 def read_records(records: Iterable[SourceRecord]) -> Iterator[list[Trace] | BadRecord]:
     """For each record its joined traces, or why it can't be read: one bad file never stops the others."""
     with ExitStack() as stack:
-        containers: dict[Path, h5py.File] = {}
+        containers: dict[str, h5py.File] = {}
         for record in records:
             try:
                 if record.location:
@@ -87,7 +87,7 @@ def read_records(records: Iterable[SourceRecord]) -> Iterator[list[Trace] | BadR
             yield answer
 
 
-def read_pieces(path: Path) -> list[Trace]:
+def read_pieces(path: str | Path) -> list[Trace]:
     """The pieces of all traces in a file, as they lie there.
 
     Raises:
@@ -172,7 +172,7 @@ def _seed_id(sourceid: str) -> str:
         return sourceid
 
 
-def _read_with_obspy(path: Path, content: bytes) -> list[Trace]:
+def _read_with_obspy(path: str | Path, content: bytes) -> list[Trace]:
     # ObsPy takes a pickled Stream for a waveform file and runs whatever code the pickle holds.
     if b"obspy.core.stream" in content[:200]:
         raise BadRecord("expected a waveform file, received a pickled Stream, which may run any code when read")
@@ -191,7 +191,7 @@ def _read_with_obspy(path: Path, content: bytes) -> list[Trace]:
         start = content[:16]
         raise BadRecord(f"expected a format that pymseed or ObsPy reads, received bytes that begin {start!r}") from err
     except Exception as err:  # ObsPy's readers raise whatever a damaged file makes their code trip over.
-        lines = str(err).replace(os.path.abspath(path), path.name).split("\n")
+        lines = str(err).replace(os.path.abspath(path), os.path.basename(path)).split("\n")
         raise BadRecord(f"expected a whole waveform file, received {type(err).__name__}: {lines[0]}") from err
     return pieces_of_stream(stream)
 
@@ -218,7 +218,7 @@ def pieces_of_stream(stream: Stream) -> list[Trace]:
     return pieces
 
 
-def _read_from_container(record: SourceRecord, containers: dict[Path, h5py.File], stack: ExitStack) -> Trace:
+def _read_from_container(record: SourceRecord, containers: dict[str, h5py.File], stack: ExitStack) -> Trace:
     import h5py
 
     from seis_tf.seisbench import read_trace
@@ -268,7 +268,7 @@ def header_rate(record: SourceRecord) -> float:
     if record.sampling_rate_hz is not None:
         return record.sampling_rate_hz
     try:
-        for header in MS3Record.from_file(str(record.path)):
+        for header in MS3Record.from_file(record.path):
             if header.samplecnt:
                 return header.samprate
     except MiniSEEDError:

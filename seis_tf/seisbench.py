@@ -101,7 +101,7 @@ def _record(
     except ValueError as err:
         return Rejection(f"{waveforms.name}:{record_id}", str(err))
     return SourceRecord(
-        path=waveforms,
+        path=str(waveforms),
         class_name=class_name,
         group=_given(row, settings.seisbench_group) or record_id,
         record_id=record_id,

@@ -27,7 +27,7 @@ class SourceRecord:
     """One record to be read, and what the source says about it.
 
     Attributes:
-        path: the file.
+        path: the file; text, since a data set has very many.
         class_name: the label.
         group: id of the event; records of one group never go to different splits.
         record_id: unique in the data set: the path below the source without suffix (with it, where two names differ in
@@ -39,7 +39,7 @@ class SourceRecord:
         sampling_rate_hz: where the file doesn't say it itself (SeisBench).
     """
 
-    path: Path
+    path: str
     class_name: str
     group: str
     record_id: str
@@ -53,9 +53,9 @@ class SourceRecord:
     def file(self) -> str:
         """Name for messages: the path below the source, the same on every machine."""
         if self.location:
-            return f"{self.path.name}:{self.record_id}"
+            return f"{os.path.basename(self.path)}:{self.record_id}"
         folder, slash, _ = self.record_id.rpartition("/")
-        return f"{folder}{slash}{self.path.name}"
+        return f"{folder}{slash}{os.path.basename(self.path)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def source_fingerprint(records: Iterable[SourceRecord]) -> str:
     File contents and times of modification don't count; a file that is gone counts as of size -1.
     """
     digest = hashlib.sha256()
-    sizes: dict[Path, int] = {}
+    sizes: dict[str, int] = {}
     for record in records:
         # Rows of one container come one after the other: its size is asked for once.
         size = sizes.get(record.path)
@@ -119,7 +119,7 @@ def source_fingerprint(records: Iterable[SourceRecord]) -> str:
     return digest.hexdigest()
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
         return os.stat(path).st_size
     except OSError:
@@ -149,7 +149,7 @@ def _from_folders(source: Path, settings: WaveformSourceSettings, rejected: list
             usable += 1
             station = find_station(name) if find_station else None
             yield SourceRecord(
-                path=Path(f"{folder}/{name}"),
+                path=f"{folder}/{name}",
                 class_name=class_name,
                 group=group[1],
                 record_id=prefix + stem,
@@ -228,7 +228,8 @@ def _from_labels(source: Path, labels: Path, rejected: list[Rejection]) -> Itera
             rows[file] = row
     for (file, row), stem in zip(rows.items(), _stems(list(rows)), strict=True):
         split = SPLITS[row["split"]] if row.get("split") else None
-        yield SourceRecord(source / file, row["class"], row["group"], stem, row.get("station", ""), split=split)
+        path = os.path.join(source, file)
+        yield SourceRecord(path, row["class"], row["group"], stem, row.get("station", ""), split=split)
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:

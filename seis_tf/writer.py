@@ -10,6 +10,8 @@ import json
 import math
 import multiprocessing
 import os
+import sys
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -157,24 +159,46 @@ def _run(tasks: list[ShardTask], processes: int, progress: Progress) -> list[dic
         for i, task in enumerate(tasks):
             summaries[i] = write_shard(task, lambda n, base=done: progress(base + n, total))
             done += len(task.items)
-    else:
-        # Not forked from here: the caller may have started TensorFlow's threads. A clean server imports once and forks.
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["seis_tf.prepare", "seis_tf.cli"])
-        workers = min(processes, len(tasks))
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=threadpool_limits, initargs=(1,)) as pool:
-            # The largest first, so that no worker is left alone with a large one at the end.
-            order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].items))
-            futures = {pool.submit(write_shard, tasks[i]): i for i in order}
-            try:
-                for future in as_completed(futures):
-                    summaries[futures[future]] = future.result()
-                    done += len(tasks[futures[future]].items)
-                    progress(done, total)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        return [summaries[i] for i in range(len(tasks))]
+    # The tasks go to each worker once, as it starts: a forked one has them already.
+    pool = ProcessPoolExecutor(min(processes, len(tasks)), _context(), _start_worker, (tasks,))
+    with pool:
+        # The largest first, so that no worker is left alone with a large one at the end.
+        order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].items))
+        futures = {pool.submit(_write_shard_number, i): i for i in order}
+        try:
+            for future in as_completed(futures):
+                summaries[futures[future]] = future.result()
+                done += len(tasks[futures[future]].items)
+                progress(done, total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return [summaries[i] for i in range(len(tasks))]
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """How worker processes start: forked where that is safe, at no cost; else from a clean server that imports anew.
+
+    A fork copies one thread only: what TensorFlow's threads, or a progress bar's, hold at that moment stays locked.
+    """
+    if sys.platform == "linux" and "tensorflow" not in sys.modules and threading.active_count() == 1:
+        return multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["seis_tf.prepare", "seis_tf.cli"])
+    return context
+
+
+_worker_tasks: list[ShardTask] = []
+
+
+def _start_worker(tasks: list[ShardTask]) -> None:
+    threadpool_limits(1)
+    _worker_tasks[:] = tasks
+
+
+def _write_shard_number(number: int) -> dict[str, Any]:
+    return write_shard(_worker_tasks[number])
 
 
 def write_shard(task: ShardTask, progress: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
@@ -208,8 +232,7 @@ def _write(path: Path, batches: Iterable[Batch]) -> dict[str, Any]:
         with open(temporary, "wb") as file:
             writer = tfrecords.Writer(file)
             for batch in batches:
-                for payload in batch.payloads:
-                    writer.write(payload)
+                writer.write_all(batch.payloads)
                 for key in ("labels", "groups", "record_ids", "hashes", "rejected"):
                     summary[key] += getattr(batch, key)
                 largest = max(largest, batch.largest)

@@ -66,7 +66,7 @@ def record_of_file(servable: Servable, path: Path, resample: bool) -> waveforms.
     Raises:
         ValueError: the file can't be used; says why.
     """
-    source = SourceRecord(path=path, class_name="", group="", record_id=path.name, station="")
+    source = SourceRecord(path=str(path), class_name="", group="", record_id=path.name, station="")
     loaded = waveforms.load_batch([source], *_settings(servable, resample))
     if loaded.rejected:
         raise ValueError(f"{path.name}: {loaded.rejected[0].reason}")

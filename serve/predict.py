@@ -256,7 +256,7 @@ def _as_stream(samples: np.ndarray, sampling_rate_hz: float | None) -> Stream:
 
 
 def _source_record(path: Path) -> SourceRecord:
-    return SourceRecord(path=path, class_name="", group="", record_id=str(path), station="")
+    return SourceRecord(path=str(path), class_name="", group="", record_id=str(path), station="")
 
 
 def _refuse(exported: Exported, options: dict[str, Any]) -> None:

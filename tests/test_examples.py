@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seis_tf.examples import Feature, dart_features, decode, encode, parse_batch, waveform_features
+from seis_tf.examples import Feature, dart_features, decode, encode, encode_batch, parse_batch, waveform_features
 
 FEATURES = [
     Feature(name="spectrogram", dtype="float32", shape=(2, 3)),
@@ -84,6 +84,34 @@ def test_a_batch_is_parsed_in_the_graph():
     np.testing.assert_array_equal(parsed["label"], range(5))
     assert parsed["label"].dtype == tf.int64
     assert parsed["group"].numpy().tolist() == [b"g0", b"g1", b"g2", b"g3", b"g4"]
+
+
+def test_records_encoded_together_are_those_encoded_one_by_one():
+    random = np.random.default_rng(1)
+    rows = [
+        VALUES | {"spectrogram": random.normal(size=(2, 3)), "label": i, "snr_db": i / 7, "group": "g" * (i * 70)}
+        for i in range(4)
+    ]
+    columns = {name: [row[name] for row in rows] for name in VALUES}
+    assert encode_batch(columns, FEATURES) == [encode(row, FEATURES) for row in rows]
+    every_other = np.array(columns["spectrogram"])[::2]
+    some = {name: column[::2] for name, column in columns.items()} | {"spectrogram": every_other}
+    assert encode_batch(some, FEATURES) == [encode(row, FEATURES) for row in rows[::2]]
+    assert encode_batch({name: [] for name in VALUES} | {"spectrogram": np.empty((0, 2, 3))}, FEATURES) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"spectrogram": np.zeros((2, 3, 2))}, r"feature spectrogram: expected shape \(2, 3\), received \(3, 2\)"),
+        ({"label": [1, 2.5]}, "feature label: expected whole numbers"),
+        ({"label": [1]}, "expected as many values of each feature, received .*'label': 1"),
+        ({"station": ["a", "b"]}, r"expected features \['spectrogram', .*\], received .*'station'"),
+    ],
+)
+def test_records_of_another_form_are_not_encoded_together(changed, message):
+    with pytest.raises(ValueError, match=message):
+        encode_batch({name: [value] * 2 for name, value in VALUES.items()} | changed, FEATURES)
 
 
 @pytest.mark.parametrize("width", [3, 12])

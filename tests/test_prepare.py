@@ -86,6 +86,21 @@ def test_two_processes_give_the_same_bytes(raw, prepared, tmp_path):
     assert told[0] == (0, 120) and told[-1] == (120, 120)
 
 
+def test_forked_processes_give_the_same_bytes(raw, prepared, tmp_path):
+    # Without TensorFlow and with one thread, as at the command line: the workers are forked (here they are not).
+    write_json(tmp_path / "job.json", JOB)
+    code = (
+        "import sys, json; from pathlib import Path; from seis_tf import prepare, writer;"
+        "from seis_tf.settings.data import WaveformJob; source, out, job = map(Path, sys.argv[1:]);"
+        "assert writer._context().get_start_method() == 'fork', 'not forked';"
+        "prepare.prepare_waveforms(source, out, WaveformJob(**json.loads(job.read_text())), processes=2)"
+    )
+    arguments = [sys.executable, "-c", code, str(raw), str(tmp_path / "two"), str(tmp_path / "job.json")]
+    subprocess.run(arguments, check=True)
+    assert contents(tmp_path / "two") == contents(prepared)
+    assert writer._context().get_start_method() == "forkserver"
+
+
 def test_another_place_and_another_order_of_the_files_give_the_same_bytes(raw, prepared, tmp_path):
     moved = tmp_path / "elsewhere"
     for path in sorted(raw.rglob("*.mseed"), reverse=True):

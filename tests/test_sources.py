@@ -33,7 +33,7 @@ def test_class_folders_are_read_at_any_depth_in_a_fixed_order(tmp_path):
         ("AE/e_1_a_OL03", "AE", "1", "OL03"),
         ("UP/e_7_a_OL02", "UP", "7", "OL02"),
     ]
-    assert records[1].path == tmp_path / "AE/day2/e_2_a_OL01.sac"
+    assert records[1].path == str(tmp_path / "AE/day2/e_2_a_OL01.sac")
     assert records[1].file == "AE/day2/e_2_a_OL01.sac"
     assert {(r.index, r.split, r.location) for r in records} == {(0, None, "")}
 
@@ -126,7 +126,7 @@ def test_labels_from_a_csv_need_no_folders(tmp_path):
         ("c", "blast", "7", "KO2", None),
         ("sub/b", "blast", "8", "", "valid"),
     ]
-    assert records[2].path == tmp_path / "sub/b.sac"
+    assert records[2].path == str(tmp_path / "sub/b.sac")
     assert records[2].file == "sub/b.sac"
 
 
@@ -244,7 +244,7 @@ def test_seisbench_chunks_are_one_source(tmp_path):
         "2020/bucket0$0,:3,:200",
         "2020/bucket0$1,:3,:150",
     ]
-    assert records[3].path.name == "waveforms_2020.hdf5"
+    assert Path(records[3].path).name == "waveforms_2020.hdf5"
 
 
 def test_seisbench_without_a_class_column_says_which_there_are(tmp_path):
@@ -264,6 +264,6 @@ def test_a_damaged_hdf5_file_is_named(tmp_path):
     (tmp_path / "waveforms.hdf5").write_bytes(b"no HDF5")
     with pytest.raises(ValueError, match="waveforms.hdf5: expected an HDF5 file beside its metadata"):
         list_records(tmp_path, SEISBENCH)
-    gone = SourceRecord(tmp_path / "gone.hdf5", "a", "1", "t", "", location="t$0,:", sampling_rate_hz=1.0)
+    gone = SourceRecord(str(tmp_path / "gone.hdf5"), "a", "1", "t", "", location="t$0,:", sampling_rate_hz=1.0)
     [rejection] = load_batch([gone], RecordSettings(), 1.0).rejected
     assert "expected a readable HDF5 file" in rejection.reason

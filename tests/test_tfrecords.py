@@ -23,6 +23,15 @@ def shard(tmp_path):
     return path, writer
 
 
+def test_records_written_together_are_those_written_one_by_one(tmp_path, shard):
+    with open(tmp_path / "together", "wb") as file:
+        writer = Writer(file)
+        writer.write_all(PAYLOADS)
+        writer.write_all([])
+    assert (tmp_path / "together").read_bytes() == shard[0].read_bytes()
+    assert (writer.bytes, writer.crc32c()) == (shard[1].bytes, shard[1].crc32c())
+
+
 def test_tensorflow_reads_what_is_written(shard):
     path, writer = shard
     assert [p.numpy() for p in tf.data.TFRecordDataset(str(path))] == PAYLOADS

@@ -50,7 +50,7 @@ def records_of(
 def one(path: Path, content: bytes | None = None) -> SourceRecord:
     if content is not None:
         path.write_bytes(content)
-    return SourceRecord(path, "class", "group", path.name, "")
+    return SourceRecord(str(path), "class", "group", path.name, "")
 
 
 def stream_of(samples: np.ndarray, *, rate: float = RATE, seed_id: str = "XX.A..HHZ") -> obspy.Stream:
@@ -195,7 +195,7 @@ def test_a_gap_in_the_window_is_refused_and_one_outside_is_not(tmp_path):
     assert reason(tmp_path, content, length_samples=1000) == text
     assert "from sample 152" in reason(tmp_path, content, length_samples=1000, anchor="center")
     record = one(tmp_path / "a.mseed")
-    record.path.write_bytes(content)
+    Path(record.path).write_bytes(content)
     start = load_batch([record], RecordSettings(length_samples=300, detrend="none"), RATE)
     assert np.array_equal(start.samples[0], noise(300))
     center = load_batch([record], RecordSettings(length_samples=600, detrend="none", anchor="center"), RATE)
