@@ -43,6 +43,7 @@ class RunConfig(Settings):
     dataset: str
     info: DatasetInfo
     versions: dict[str, str]
+    imported: str | None = None  # where the weights come from, if they were not trained here
 
 
 @dataclass
@@ -112,6 +113,34 @@ def train(
     finally:
         checkpoint.writer.close()
     _finish(out, models, done)
+    return load_run(out)
+
+
+def keep_imported(
+    model: keras.Model, job: TrainJob, dataset: Path | str, out: Path, imported: str, row: dict[str, float]
+) -> Run:
+    """A run folder for weights that were trained elsewhere.
+
+    Args:
+        model: with its weights.
+        job: the model's settings; of training, only what later stages ask for.
+        dataset: whose task, orders and window the model has.
+        out: the folder; must be empty.
+        imported: where the weights come from, in words.
+        row: of the history, epoch 0.
+
+    Raises:
+        ValueError: `out` is taken.
+    """
+    config = RunConfig(
+        job=job, dataset=str(dataset), info=load_dataset(Path(dataset)), versions=versions(), imported=imported
+    )
+    _look_into(out, config, resume=False)
+    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    write_json(out / "config.json", config)
+    _write_history(out / "history.csv", [[row]])
+    write_json(out / "checkpoints" / "best.json", {"best_epoch": [0], "kept": "last", "seconds": {}})
+    _save_model(out / "model.keras", model)
     return load_run(out)
 
 

@@ -74,6 +74,8 @@ def _data(metadata: Mapping[str, Any]) -> list[str]:
     data = metadata["dataset"]
     classes = metadata.get("class_names", [])
     told = f"Data set {data['name']}, fingerprint {data['fingerprint'][:16]}."
+    if metadata.get("imported"):
+        told += f" **The weights were not trained on it but imported: {metadata['imported']}.**"
     if data["simulated"]:
         told += " **All records are simulated.**"
     if not data["grouped"]:

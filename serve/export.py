@@ -139,7 +139,8 @@ def metadata(run: Run, graph: Graph, name: str, version: int) -> dict[str, Any]:
         "units": info.units,
         "members": run.members,
         "model": config.job.model.model_dump(mode="json") | {"parameters": int(run.model.count_params())},
-        "training": config.job.training.model_dump(mode="json"),
+        "training": None if config.imported else config.job.training.model_dump(mode="json"),
+        "imported": config.imported,
         "dataset": {
             "name": Path(config.dataset).name,
             "fingerprint": info.fingerprint,

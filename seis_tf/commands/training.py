@@ -19,6 +19,7 @@ Dataset = Annotated[Path, typer.Argument(help="Data set folder.")]
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     app.command()(train)
+    app.command("import-weights")(import_weights)
 
 
 def train(
@@ -109,6 +110,24 @@ def train(
         return
     shown = ", ".join(f"{name} {value:.4g}" for name, value in best[0].items() if name.startswith("val_"))
     console.out.print(f"{out}: {len(run.history[0])} epochs, lowest validation loss at {best[0]['epoch']:.0f}: {shown}")
+
+
+def import_weights(
+    weights: Annotated[Path, typer.Argument(help="State dict of the PyTorch prototype: .npz, or torch.save's file.")],
+    dataset: Annotated[Path, typer.Argument(help="DART data set with its window, buoys and sources in that order.")],
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    activation: Annotated[str, typer.Option(help="After each convolution; the weights don't tell.")] = "leaky_relu",
+) -> None:
+    """Makes a run of weights that were trained with the published PyTorch prototype."""
+    console.load_tensorflow()
+    from seis_tf.prototype import import_run
+
+    run = import_run(weights, dataset, out, activation=activation)
+    row, count = run.history[0][0], sum(math.prod(weight.shape) for weight in run.model.trainable_weights)
+    console.out.print(
+        f"{out}: {count:,} weights of {weights.name}; mean squared slip error "
+        f"{row['loss']:.4g} m^2 on training, {row['val_loss']:.4g} m^2 on validation records"
+    )
 
 
 def _print_layers(job: TrainJob, dataset: Path) -> None:
