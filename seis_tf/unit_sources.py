@@ -184,6 +184,34 @@ def load_greens(path: str | Path | None = None) -> GreensFunctions:
     return _from_npz(path)
 
 
+def load_parts(path: str | Path, greens: GreensFunctions) -> np.ndarray:
+    """Functions of the 2 x 2 parts of each unit source, as `tools/greens` writes them with `--parts`.
+
+    Args:
+        path: npz with `parts_m` [source, 4, gauge, minute], `source_names` and `gauge_names`.
+        greens: the functions of the whole sources, whose sources, gauges and minutes the parts must have.
+
+    Returns:
+        float32 [source, 4, gauge, minute], metres of water column.
+
+    Raises:
+        ValueError: no such file, or it is of other sources, gauges or minutes.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            parts = stored["parts_m"].astype(np.float32)
+            sources = tuple(canonical_name(str(name)) for name in stored["source_names"])
+            gauges = tuple(map(str, stored["gauge_names"]))
+    except (KeyError, *NPZ_ERRORS) as err:
+        raise ValueError(f"{path}: expected an npz of parts_m, source_names and gauge_names, received {err}") from err
+    check_names(f"{path}: sources", greens.source_names, sources)
+    check_names(f"{path}: gauges", greens.gauge_names, gauges)
+    expected = (len(greens.source_names), 4, len(greens.gauge_names), len(greens.time_min))
+    if parts.shape != expected:
+        raise ValueError(f"{path}: expected parts_m [source, part, gauge, minute] {expected}, received {parts.shape}")
+    return parts - parts[..., :1]
+
+
 def _build(sources: Sequence[str], gauges: Sequence[str], eta: np.ndarray, **extra: np.ndarray) -> GreensFunctions:
     names = tuple(canonical_name(name) for name in sources)
     for what, given in (("sources", names), ("gauges", tuple(gauges))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from seis_tf.unit_sources import (
     GreensFunctions,
     grid_position,
     load_greens,
+    load_parts,
     magnitude,
     moment_nm,
     source_table,
@@ -240,3 +242,22 @@ def test_tables_without_their_times_are_refused(tmp_path):
     write_tables(tmp_path, "46404", ["ac57a"], np.arange(5.0) + 1, np.zeros((5, 1)))
     with pytest.raises(ValueError, match=r"t_46404\.csv: expected ascending minutes from 0"):
         load_greens(tmp_path)
+
+
+def test_parts_of_sources_are_read_and_held_to_the_functions_they_go_with(tmp_path):
+    greens = load_greens()
+    parts = np.repeat(greens.eta_m[:, np.newaxis] / 4, 4, axis=1)
+    named = {"source_names": np.array(greens.source_names), "gauge_names": np.array(greens.gauge_names)}
+    np.savez(tmp_path / "parts.npz", parts_m=parts + 0.5, **named)
+    # Like all functions here: what they hold at minute 0 is subtracted.
+    np.testing.assert_allclose(load_parts(tmp_path / "parts.npz", greens), parts, atol=1e-6)
+    np.savez(tmp_path / "short.npz", parts_m=parts[..., :99], **named)
+    with pytest.raises(
+        ValueError, match=r"short.npz: expected parts_m .* \(31, 4, 6, 361\), received \(31, 4, 6, 99\)"
+    ):
+        load_parts(tmp_path / "short.npz", greens)
+    np.savez(tmp_path / "order.npz", parts_m=parts, **named | {"gauge_names": named["gauge_names"][::-1]})
+    with pytest.raises(ValueError, match="order.npz: gauges: expected .*another order"):
+        load_parts(tmp_path / "order.npz", greens)
+    with pytest.raises(ValueError, match="expected an npz of parts_m, source_names and gauge_names, received"):
+        load_parts(Path(__file__), greens)

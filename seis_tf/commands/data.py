@@ -51,15 +51,23 @@ def fakequakes(
     seed: int = 0,
     config: ConfigFile = None,
     greens: Annotated[Path | None, typer.Option(help="Other Green's functions: npz or folder of tables.")] = None,
+    subfaults: Annotated[
+        Path | None, typer.Option(help="npz of 2 x 2 parts of the sources: slip finer than a unit source.")
+    ] = None,
     raw: Annotated[int, typer.Option(help="Earthquakes also written as raw DART text with tides.")] = 2,
 ) -> None:
     """Records at DART buoys of simulated earthquakes, with the slip on every unit source."""
     from seis_tf.synthetic import fakequake_files, fakequakes
-    from seis_tf.unit_sources import load_greens
+    from seis_tf.unit_sources import load_greens, load_parts
 
     settings = load_settings(FakequakeSettings, config, {})
     functions = load_greens(greens)
-    fakequake_files.write_fakequakes(out, fakequakes.simulate(settings, functions, count, seed), functions, raw=raw)
+    parts = None if subfaults is None else load_parts(subfaults, functions)
+    with console.progress("simulate", "earthquakes") as progress:
+        events = fakequakes.simulate(
+            settings, functions, count, seed, subfaults=parts, progress=lambda done: progress(done, count)
+        )
+    fakequake_files.write_fakequakes(out, events, functions, raw=raw)
     console.out.print(f"{out}: {count} simulated earthquakes with their slip")
 
 
