@@ -5,7 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from seis_tf import stack
 from seis_tf.config import load_settings
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.presets import preset_tree
@@ -14,7 +16,7 @@ from seis_tf.settings.data import DartJob
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import TrainJob
 from seis_tf.synthetic import fakequake_files, fakequakes
-from seis_tf.tuning import oracles, report, results, search, spaces
+from seis_tf.tuning import oracles, report, results, search, spaces, trials
 from seis_tf.tuning.settings import SearchSettings
 from seis_tf.tuning.trials import Outcome, Trainer, TrialJob, checkpoint_path
 from seis_tf.unit_sources import load_greens
@@ -84,6 +86,27 @@ def test_a_resumed_search_of_another_space_is_refused_with_the_difference(datase
     with pytest.raises(ValueError, match="settings.epochs was 3, is 5"):
         search.search(dataset, tmp_path / "s", settings(trials=1, epochs=5), space_file=space_file)
     search.search(dataset, tmp_path / "s", settings(trials=1), space_file=space_file, overwrite=True)
+
+
+def test_a_resumed_search_of_other_data_or_code_is_refused(dataset, space_file, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(dataset, copy)
+    search.search(copy, tmp_path / "s", settings(trials=1), space_file=space_file)
+    info = json.loads((copy / "dataset.json").read_text())
+    before = info["job"]["record"]["step_min"]
+    # The same source prepared in another way has the same fingerprint.
+    (copy / "dataset.json").write_text(json.dumps(info | {"job": info["job"] | {"record": {"step_min": 2 * before}}}))
+    with pytest.raises(ValueError, match=r"data.job.record was .*, is {'step_min': 2}; use --overwrite"):
+        search.search(copy, tmp_path / "s", settings(trials=1), space_file=space_file)
+    (copy / "dataset.json").write_text(json.dumps(info | {"fingerprint": "another"}))
+    with pytest.raises(ValueError, match="data.fingerprint was .*, is another"):
+        search.search(copy, tmp_path / "s", settings(trials=1), space_file=space_file)
+    (copy / "dataset.json").write_text(json.dumps(info))
+    stored = json.loads((tmp_path / "s" / "search.json").read_text())
+    stored["code"]["seis_tf"] = "0.0.1 abc"
+    (tmp_path / "s" / "search.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="code.seis_tf was 0.0.1 abc, is "):
+        search.search(copy, tmp_path / "s", settings(trials=1), space_file=space_file)
 
 
 def test_a_killed_search_goes_on_with_the_trials_it_has(dataset, space_file, tmp_path, monkeypatch):
@@ -174,7 +197,94 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_others_go_on(dataset
     trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path)
     outcomes = trainer.run([TrialJob("good", job()), TrialJob("bad", job(learning_rate=1e30))])
     assert outcomes["good"].failure is None
-    assert "expected a finite loss, received nan from epoch" in outcomes["bad"].failure
+    assert "expected a finite loss, received nan in epoch" in outcomes["bad"].failure
+
+
+def test_a_network_that_is_too_large_is_a_failed_trial(dataset, tmp_path):
+    trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path, max_parameters=10_000)
+    large = job().model_copy(update={"model": job().model.model_copy(update={"hidden": (512,)})})
+    outcomes = trainer.run([TrialJob("small", job()), TrialJob("large", large)])
+    assert outcomes["small"].failure is None
+    # 2 x 15 minutes x 3 buoys + the level's logarithm = 91 inputs, 31 sources: 91 x 512 + 512 + 512 x 31 + 31
+    assert outcomes["large"].failure == "expected at most 10,000 parameters, received 63,007"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "no memory")])
+def test_trials_that_are_too_large_together_are_tried_alone(dataset, tmp_path, monkeypatch, error):
+    def small_machine(models, *rest, **options):
+        if len(models) > 1 or models[0].optimizer_fails:
+            raise error
+        return trials_fit(models, *rest, **options)
+
+    trials_fit, build = trials.fit, trials.jobs.build
+
+    def marked(model, info, seed):
+        network = build(model, info, seed=seed)
+        network.optimizer_fails = model.hidden == (24,)
+        return network
+
+    monkeypatch.setattr(trials, "fit", small_machine)
+    monkeypatch.setattr(trials.jobs, "build", marked)
+    large = job().model_copy(update={"model": job().model.model_copy(update={"hidden": (24,)})})
+    trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path)
+    outcomes = trainer.run([TrialJob("a", job()), TrialJob("b", job(l2=1e-3)), TrialJob("c", large)])
+    assert outcomes["a"].failure is None
+    assert outcomes["b"].failure is None
+    assert outcomes["c"].failure in ("MemoryError", "no memory")
+
+
+def test_a_search_that_fails_is_stopped_early_with_a_summary(dataset, space_file, tmp_path, monkeypatch):
+    asked = []
+
+    def fails(self, trials, *rest):
+        asked.extend(trials)
+        return {trial.trial_id: Outcome(failure="planted") for trial in trials}
+
+    monkeypatch.setattr(Trainer, "run", fails)
+    with pytest.raises(ValueError, match="received 10 of 10; most often: planted"):
+        search.search(dataset, tmp_path / "s", settings(trials=30, together=1), space_file=space_file)
+    assert len(asked) == 10
+
+
+def test_when_the_time_is_up_trials_wait_for_the_search_to_go_on(dataset, space_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(search.Loop, "_late", lambda self: bool(oracles.ended(self.oracle)))
+    wanted = settings(trials=3, together=3)
+    space_file.write_text(json.dumps(SMALL | {"training.batch_size": {"kind": "choice", "values": [20, 32, 64]}}))
+    first = search.search(dataset, tmp_path / "s", wanted, space_file=space_file, minutes=1)
+    monkeypatch.undo()
+    again = search.search(dataset, tmp_path / "s", wanted, space_file=space_file)
+    assert 0 < len(first) < len(again) == 3
+
+
+def test_a_score_is_of_the_epoch_that_training_keeps(dataset, tmp_path):
+    trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path)
+    wild = {"learning_rate": 0.1, "epochs": 8}  # a rate at which the last epoch is not the best
+    outcomes = trainer.run([TrialJob("last", job(keep="last", **wild)), TrialJob("best", job(keep="best", **wild))])
+    history = [row["val_mse"] for row in Progress.load(checkpoint_path(tmp_path, "last")).history[0]]
+    assert history[-1] > min(history)
+    assert outcomes["last"].scores["val_mse"] == history[-1]
+    assert outcomes["best"].scores["val_mse"] == min(history)
+
+
+def test_trials_that_differ_in_values_only_are_one_stack_and_one_compilation(
+    dataset, space_file, tmp_path, monkeypatch
+):
+    sizes, compilations = [], stack._compiled.cache_info().misses
+    fit = trials.fit
+    monkeypatch.setattr(trials, "fit", lambda models, *a, **k: sizes.append(len(models)) or fit(models, *a, **k))
+    search.search(dataset, tmp_path / "s", settings(trials=20, epochs=1), space_file=space_file)
+    assert sizes == [20]
+    assert stack._compiled.cache_info().misses <= compilations + 1
+
+
+def test_the_data_is_read_once_for_the_whole_search(dataset, space_file, tmp_path, monkeypatch):
+    reads = []
+    load = trials.jobs.load_table
+    monkeypatch.setattr(
+        trials.jobs, "load_table", lambda job, folder, splits: reads.append(splits) or load(job, folder, splits)
+    )
+    search.search(dataset, tmp_path / "s", settings(trials=4, together=1, epochs=1), space_file=space_file)
+    assert reads == [("train", "valid")]
 
 
 def test_more_failures_than_successes_stop_the_search_with_a_summary(tmp_path):

@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
@@ -22,11 +23,11 @@ import grpc
 import keras_tuner as kt
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_client
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
-from keras_tuner.src.engine.oracle import synchronized
 
 from seis_tf.tuning import oracles, spaces
-from seis_tf.tuning.results import check_failures, write_results
+from seis_tf.tuning.chief import Chief
+from seis_tf.tuning.record import check_same
+from seis_tf.tuning.results import check_failures, too_many_failed, write_results
 from seis_tf.tuning.search import (
     Loop,
     Status,
@@ -39,55 +40,6 @@ from seis_tf.tuning.settings import SearchSettings
 _GOODBYE_SECONDS = 3.0
 
 
-class Chief(OracleServicer):
-    """KerasTuner's servicer, which also remembers when each worker was last heard of.
-
-    Args:
-        oracle: of the search.
-        timeout_s: silence after which a worker counts as gone.
-    """
-
-    def __init__(self, oracle: kt.Oracle, timeout_s: float):
-        super().__init__(oracle)
-        self.timeout_s = timeout_s
-        self.heard: dict[str, float] = {}
-        self.given_back: list[str] = []
-
-    def CreateTrial(self, request, context):
-        self._hear(request.tuner_id)
-        return super().CreateTrial(request, context)
-
-    def GetTrial(self, request, context):
-        """Also a worker's sign of life: it asks for the trial that it is running."""
-        for tuner_id, trial in list(self.oracle.ongoing_trials.items()):
-            if trial.trial_id == request.trial_id:
-                self._hear(tuner_id)
-        return super().GetTrial(request, context)
-
-    def EndTrial(self, request, context):
-        """Takes a result once: a trial that was given to another worker in the meantime counts as it ended first."""
-        if self.oracle.trials[request.trial.trial_id].status in oracles.ENDED:
-            return protos.get_service().EndTrialResponse()
-        return super().EndTrial(request, context)
-
-    def give_back_lost(self) -> None:
-        """Sends the trials of silent workers back to the queue."""
-        now = time.monotonic()
-        for tuner_id in list(self.oracle.ongoing_trials):
-            if now - self.heard.setdefault(tuner_id, now) > self.timeout_s:
-                trial_id = _locked_give_back(self.oracle, tuner_id)
-                if trial_id is not None:
-                    self.given_back.append(trial_id)
-
-    def _hear(self, tuner_id: str) -> None:
-        self.heard[tuner_id] = time.monotonic()
-
-
-@synchronized
-def _locked_give_back(oracle: kt.Oracle, tuner_id: str) -> str | None:
-    return oracles.give_back(oracle, tuner_id)
-
-
 class Client(oracle_client.OracleClient):
     """KerasTuner's client with a time-out that a person can wait for, and a sign of life while a trial runs.
 
@@ -98,7 +50,7 @@ class Client(oracle_client.OracleClient):
 
     def __init__(self, oracle: kt.Oracle, timeout_s: float):
         super().__init__(oracle)
-        oracle_client.TIMEOUT = timeout_s
+        oracle_client.TIMEOUT = self.timeout_s = timeout_s
         self._running: set[str] = set()
         self._beat_every = max(timeout_s / 5, 0.2)
         self._stop = threading.Event()
@@ -106,15 +58,30 @@ class Client(oracle_client.OracleClient):
 
     def create_trial(self, tuner_id: str):
         """As KerasTuner's; the trial counts as running from here on."""
-        trial = super().create_trial(tuner_id)
+        trial = self._patiently(super().create_trial, tuner_id)
         if trial.status == "RUNNING":
             self._running.add(trial.trial_id)
         return trial
 
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0):
+        """As KerasTuner's."""
+        return self._patiently(super().update_trial, trial_id, metrics, step)
+
     def end_trial(self, trial) -> None:
         """As KerasTuner's."""
-        super().end_trial(trial)
+        self._patiently(super().end_trial, trial)
         self._running.discard(trial.trial_id)
+
+    def _patiently(self, call: Callable, *arguments):
+        """A chief that dies in the middle of a call may come back; all calls can be made twice."""
+        until = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                return call(*arguments)
+            except grpc.RpcError as err:
+                if err.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > until:
+                    raise
+                time.sleep(0.5)
 
     def close(self) -> None:
         """No more signs of life."""
@@ -137,6 +104,7 @@ def run_chief(
     address: str,
     *,
     space_file: Path | None = None,
+    minutes: float | None = None,
     overwrite: bool = False,
     workers: int = 0,
     timeout_s: float = 60.0,
@@ -150,6 +118,7 @@ def run_chief(
         settings: of the search.
         address: HOST:PORT to listen on.
         space_file: see `search.search`.
+        minutes: after which no new trial is given out.
         overwrite: see `search.search`.
         workers: processes of this machine that are started as workers, and again when one dies.
         timeout_s: silence after which a worker counts as gone.
@@ -162,7 +131,8 @@ def run_chief(
         ValueError: as `search.search`; the address can't be listened on.
     """
     out = Path(out)
-    space, oracle = open_search(dataset, out, settings, space_file, overwrite)
+    space, oracle = open_search(dataset, out, settings, space_file, overwrite, with_workers=True)
+    until = None if minutes is None else time.monotonic() + 60 * minutes
     chief = Chief(oracle, timeout_s)
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     protos.get_service_grpc().add_OracleServicer_to_server(chief, server)
@@ -173,12 +143,15 @@ def run_chief(
     if not bound:
         raise ValueError(f"oracle: expected an address to listen on, received {address}")
     server.start()
-    crew = Crew(dataset, out, settings, address, space_file, timeout_s, workers)
+    crew = Crew(dataset, out, settings, address, space_file, timeout_s, minutes, workers)
     try:
         while not _finished(oracle, settings, chief):
             time.sleep(0.2)
             chief.give_back_lost()
-            crew.keep()
+            for worker_id in crew.keep(len(oracles.ended(oracle))):
+                chief.give_back_of(worker_id)
+            late = until is not None and time.monotonic() > until
+            chief.closing = late or too_many_failed(oracles.ended(oracle), settings.trials)
             on_status(status_of(oracle, settings, len(oracle.ongoing_trials)))
         time.sleep(_GOODBYE_SECONDS)  # workers ask once more and hear that it is over
     finally:
@@ -197,14 +170,29 @@ def run_worker(
     worker_id: str,
     *,
     space_file: Path | None = None,
+    minutes: float | None = None,
     timeout_s: float = 60.0,
+    at_once: int | None = None,
 ) -> None:
     """Trains trials that a chief hands out, until there are no more.
 
+    Args:
+        dataset: the data set's folder.
+        out: SEARCH, the chief's own folder.
+        settings: as the chief's.
+        address: HOST:PORT of the chief.
+        worker_id: for whoever reads the chief's state.
+        space_file: as the chief's.
+        minutes: after which no new trial is begun.
+        timeout_s: how long the chief may be away.
+        at_once: how many trials are asked for at once, where the settings do not say.
+
     Raises:
-        ValueError: the chief was away for `timeout_s`.
+        ValueError: the chief was away for `timeout_s` before the search had ended, or its search is another one.
     """
+    out = Path(out)
     host, _, port = address.rpartition(":")
+    worker_id = f"{worker_id}.{uuid.uuid4().hex[:8]}"  # a worker that is started again is another one
     os.environ |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": port, "KERASTUNER_TUNER_ID": worker_id}
     space = space_for(dataset, settings, space_file)
     oracle = oracles.make(
@@ -212,8 +200,14 @@ def run_worker(
     )
     client = Client(oracle, timeout_s)
     try:
-        Loop(dataset, Path(out), settings, space, client, worker_id, None, lambda status: None).run()
+        client.get_space()  # waits for the chief, who has written the search's folder by then
+        check_same(dataset, out, settings, space)
+        loop = Loop(dataset, out, settings, space, client, worker_id, minutes, lambda status: None)
+        loop.at_once = settings.together or at_once or loop.at_once
+        loop.run()
     except grpc.RpcError as err:
+        if (out / "trials.csv").is_file():
+            return  # the search has ended, and its chief is gone for good
         code = err.code().name if hasattr(err, "code") else str(err)
         raise ValueError(f"oracle: expected a chief at {address} within {timeout_s:g} s, received {code}") from err
     finally:
@@ -230,28 +224,37 @@ class Crew:
         address: of the chief.
         space_file: as the chief's.
         timeout_s: as the chief's.
+        minutes: as the chief's.
         count: how many; may be none.
     """
 
-    def __init__(self, dataset, out, settings, address, space_file, timeout_s: float, count: int):
-        self._arguments = (str(dataset), str(out), settings, address, space_file, timeout_s)
+    def __init__(self, dataset, out, settings, address, space_file, timeout_s, minutes, count: int):
+        # Stacks are fast, but nobody is to be left without a trial.
+        at_once = max(1, min(8, settings.trials // (2 * count))) if count else None
+        self._arguments = (str(dataset), str(out), settings, address, space_file, timeout_s, minutes, at_once)
         # Spawned: a forked child can't use the TensorFlow that its parent has started.
         self._context = multiprocessing.get_context("spawn")
         self._crew = {f"worker{i}": self._start(f"worker{i}") for i in range(count)}
-        self._deaths = 0
+        self._deaths, self._ended = 0, 0
 
-    def keep(self) -> None:
-        """Starts a worker again that died.
+    def keep(self, ended: int) -> list[str]:
+        """Starts workers again that died; returns all that have left.
+
+        Args:
+            ended: trials that have ended: while there come more, workers may die now and then.
 
         Raises:
             ValueError: workers die as soon as they are started.
         """
-        for worker_id, process in self._crew.items():
-            if process.exitcode not in (None, 0):
+        left = [worker_id for worker_id, process in self._crew.items() if process.exitcode is not None]
+        self._deaths, self._ended = (self._deaths if ended == self._ended else 0), ended
+        for worker_id in left:
+            if self._crew[worker_id].exitcode:
                 self._deaths += 1
                 if self._deaths > 3 * len(self._crew) + 3:
                     raise ValueError(f"workers: expected them to run, received {self._deaths} deaths")
                 self._crew[worker_id] = self._start(worker_id)
+        return left
 
     def stop(self) -> None:
         """Waits for the workers to leave; who does not is ended."""
@@ -267,16 +270,21 @@ class Crew:
         return process
 
 
-def _work(dataset, out, settings, address, space_file, timeout_s, worker_id) -> None:
-    """A worker process; leaves quietly when the chief is gone, which the chief's own process has told the user."""
+def _work(dataset, out, settings, address, space_file, timeout_s, minutes, at_once, worker_id) -> None:
+    """A worker process: one line and status 1 where it can't go on."""
     try:
-        run_worker(dataset, out, settings, address, worker_id, space_file=space_file, timeout_s=timeout_s)
+        run_worker(
+            dataset, out, settings, address, worker_id,
+            space_file=space_file, minutes=minutes, timeout_s=timeout_s, at_once=at_once,
+        )  # fmt: skip
     except ValueError as err:
         sys.exit(f"{worker_id}: {err}")
 
 
 def _finished(oracle: kt.Oracle, settings: SearchSettings, chief: Chief) -> bool:
-    """Nothing runs, nothing waits, and there are no more: all were run, or the oracle said so to a worker."""
-    if oracle.ongoing_trials or oracle._retry_queue:
+    """Nothing runs, and nothing waits or will come: all were run, or there are no more, or no more are wanted."""
+    if oracle.ongoing_trials:
         return False
-    return chief.stop_triggered or len(oracles.ended(oracle)) >= settings.trials
+    if chief.closing:
+        return True
+    return not oracle._retry_queue and (chief.stop_triggered or len(oracles.ended(oracle)) >= settings.trials)

@@ -7,14 +7,20 @@ here.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import keras_tuner as kt
+from keras_tuner.src.engine import conditions
 
 from seis_tf.tuning.trials import direction
 
 TUNERS = ("random", "bayesian", "hyperband")
 ENDED = ("COMPLETED", "FAILED")
+
+# KerasTuner 1.4.8 has left a print in Parent.to_proto: each trial that is sent would write a number to stdout.
+conditions.print = lambda *values: None
 
 
 def make(
@@ -54,16 +60,29 @@ def make(
     return oracle
 
 
-def reload(oracle: kt.Oracle) -> None:
-    """Takes up the stored state; trials that were running are to be run again, those that had ended are not."""
+def reload(oracle: kt.Oracle, *, with_workers: bool = False) -> None:
+    """Takes up the stored state; trials that had ended are not run again.
+
+    Args:
+        oracle: of the same settings, not started.
+        with_workers: workers may still be at the trials that were running, which stay theirs; otherwise those are to be
+            run again.
+    """
     oracle.reload()
     oracle.verbose = 0
-    again = [trial_id for trial_id in oracle._retry_queue if oracle.trials[trial_id].status not in ENDED]
-    oracle._retry_queue = list(dict.fromkeys(again))
-    queued = set(oracle._retry_queue)
+    waiting = [trial_id for trial_id in oracle._retry_queue if oracle.trials[trial_id].status not in ENDED]
+    if with_workers:
+        held = json.loads(Path(oracle._get_oracle_fname()).read_text())["ongoing_trials"]
+        oracle.ongoing_trials = {
+            tuner_id: oracle.trials[trial_id]
+            for tuner_id, trial_id in held.items()
+            if oracle.trials[trial_id].status not in ENDED
+        }
+    running = {trial.trial_id for trial in oracle.ongoing_trials.values()}
+    oracle._retry_queue = [trial_id for trial_id in dict.fromkeys(waiting) if trial_id not in running]
     # A trial whose file says that it runs and that no list holds was stopped while the state was being saved.
     for trial_id, trial in oracle.trials.items():
-        if trial.status not in ENDED and trial_id not in queued:
+        if trial.status not in ENDED and trial_id not in running | set(oracle._retry_queue):
             oracle._retry_queue.append(trial_id)
         if trial.status in ENDED and trial_id not in oracle.end_order:
             oracle.end_order.append(trial_id)
@@ -78,6 +97,23 @@ def give_back(oracle: kt.Oracle, tuner_id: str) -> str | None:
     oracle._retry_queue.append(trial.trial_id)
     oracle.save()
     return trial.trial_id
+
+
+def settle(oracle: kt.Oracle, trial_id: str) -> None:
+    """Sees that a trial which has ended is run by nobody else."""
+    if trial_id in oracle._retry_queue:
+        oracle._retry_queue.remove(trial_id)
+    for tuner_id in [k for k, trial in oracle.ongoing_trials.items() if trial.trial_id == trial_id]:
+        oracle.ongoing_trials.pop(tuner_id)
+    oracle.save()
+
+
+def fail(oracle: kt.Oracle, trial_id: str, reason: str) -> None:
+    """Ends a trial that nobody can end."""
+    trial = oracle.trials[trial_id]
+    trial.status, trial.message = "FAILED", reason
+    oracle.end_trial(trial)
+    settle(oracle, trial_id)
 
 
 def ended(oracle: kt.Oracle) -> list[kt.engine.trial.Trial]:

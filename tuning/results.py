@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from seis_tf.files import write_atomically, write_json
 from seis_tf.settings.training import TrainJob
 from seis_tf.tuning import oracles, spaces
 from seis_tf.tuning.settings import SearchSettings
+
+_ENOUGH = 10  # trials before a share of failures says something
 
 
 def write_results(out: Path, settings: SearchSettings, space: spaces.Space, oracle: kt.Oracle) -> list[dict[str, Any]]:
@@ -66,6 +69,12 @@ def best_job(settings: SearchSettings, space: spaces.Space, oracle: kt.Oracle) -
     job = spaces.job_of(settings.model, space, best.hyperparameters.values, settings.base)
     update = {"epochs": settings.epochs, "seed": settings.seed, "monitor": settings.objective}
     return job.model_copy(update={"training": job.training.model_copy(update=update)})
+
+
+def too_many_failed(ended: Sequence[kt.engine.trial.Trial], planned: int) -> bool:
+    """Whether a search is to be stopped: more than half of the trials have failed, and there were enough to tell."""
+    failed = sum(trial.status == "FAILED" for trial in ended)
+    return len(ended) >= min(_ENOUGH, planned) and 2 * failed > len(ended)
 
 
 def check_failures(rows: list[dict[str, Any]], out: Path) -> None:

@@ -7,7 +7,6 @@ and report.html the answer. The objective is a validation score; nothing here op
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -17,26 +16,19 @@ from typing import Any, Protocol
 
 import keras_tuner as kt
 
-from seis_tf import __version__, jobs
-from seis_tf.config import Settings, load_settings, load_tree
+from seis_tf import jobs
+from seis_tf.config import load_settings, load_tree, merge
 from seis_tf.files import write_json
+from seis_tf.presets import preset_tree
 from seis_tf.progress import Progress
 from seis_tf.shards import load_dataset
 from seis_tf.tuning import oracles, spaces
-from seis_tf.tuning.results import check_failures, write_results
+from seis_tf.tuning.record import check_same, record_of
+from seis_tf.tuning.results import check_failures, too_many_failed, write_results
 from seis_tf.tuning.settings import SearchSettings
 from seis_tf.tuning.trials import Outcome, Trainer, TrialJob
 
 _CHECKPOINT_SECONDS = 5.0
-
-
-class SearchRecord(Settings):
-    """`search.json`: what a resumed search must agree with."""
-
-    settings: SearchSettings
-    space: dict[str, Any]
-    fingerprint: str
-    code_version: str = __version__
 
 
 class OracleLike(Protocol):
@@ -59,19 +51,23 @@ class Status:
     epoch: int
 
 
-def settings_for(model: str, config: Path | None, *, objective: str | None = None, **options: Any) -> SearchSettings:
+def settings_for(
+    model: str, config: Path | None, *, preset: str | None = None, objective: str | None = None, **options: Any
+) -> SearchSettings:
     """Settings of a search from a command's options.
 
     Args:
         model: which.
         config: JSON of the job's settings that are not searched.
+        preset: the same by a name of `presets.PRESETS`; `config` is laid over it.
         objective: by default the loss of a classifier, and the slip's mean squared error of a DART network.
         options: further fields of `SearchSettings`.
 
     Raises:
         ValueError: a value out of range.
     """
-    base = load_tree(config)
+    base = preset_tree(model, preset) if preset else {}
+    merge(base, load_tree(config))
     if objective is None:
         objective = "val_loss" if model in ("mlp", "cnn") else "val_mse"
     return load_settings(SearchSettings, None, {"model": model, "base": base, "objective": objective, **options})
@@ -122,26 +118,36 @@ def search(
 
 
 def open_search(
-    dataset: Path | str, out: Path, settings: SearchSettings, space_file: Path | None, overwrite: bool
+    dataset: Path | str,
+    out: Path,
+    settings: SearchSettings,
+    space_file: Path | None,
+    overwrite: bool,
+    *,
+    with_workers: bool = False,
 ) -> tuple[spaces.Space, kt.Oracle]:
     """Makes the folder, or sees that it is of this search and takes up its state.
+
+    Args:
+        dataset: the data set's folder.
+        out: SEARCH.
+        settings: of the search.
+        space_file: changes of the model's space.
+        overwrite: throw away what is in `out`.
+        with_workers: see `oracles.reload`.
 
     Raises:
         ValueError: the stored search differs; says in what.
     """
     space = space_for(dataset, settings, space_file)
-    record = SearchRecord(
-        settings=settings,
-        space={name: parameter.model_dump(mode="json") for name, parameter in space.items()},
-        fingerprint=load_dataset(Path(dataset)).fingerprint,
-    )
+    record = record_of(dataset, settings, space)
     path = out / "search.json"
     if overwrite and path.is_file():
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     stored = path.is_file()
     if stored:
-        _check_same(path, record)
+        check_same(dataset, out, settings, space)
     elif any(out.iterdir()):
         raise ValueError(f"{out}: expected an empty folder or a search, received another")
     oracle = oracles.make(
@@ -149,7 +155,8 @@ def open_search(
     )
     oracle._set_project_dir(str(out), "oracle")
     if (out / "oracle" / "oracle.json").is_file():
-        oracles.reload(oracle)
+        oracles.reload(oracle, with_workers=with_workers)
+    (out / "trials.csv").unlink(missing_ok=True)  # results are there when the search has ended
     if not stored:
         write_json(path, record)
     return space, oracle
@@ -203,12 +210,16 @@ class Loop:
         self.tuner_id, self.on_status = tuner_id, on_status
         self.until = None if minutes is None else time.monotonic() + 60 * minutes
         example = spaces.job_of(settings.model, {}, {}, settings.base)
-        self.trainer = Trainer(Path(dataset), example, settings.folds, settings.executions, settings.objective, out)
+        self.trainer = Trainer(
+            Path(dataset), example, settings.folds, settings.executions, settings.objective, out,
+            settings.max_parameters,
+        )  # fmt: skip
+        self.at_once = settings.asked_at_once(alone=isinstance(oracle, kt.Oracle))
         self.saved = time.monotonic()
 
     def run(self) -> None:
-        """Until the oracle has no more trials or the time is up."""
-        while True:
+        """Until the oracle has no more trials, the time is up, or too many have failed."""
+        while not self._failing():
             trials, stopped = self._ask()
             if trials:
                 self._train(trials)
@@ -217,11 +228,14 @@ class Loop:
             else:
                 time.sleep(0.5)  # the oracle waits for trials of other workers
 
+    def _failing(self) -> bool:
+        return isinstance(self.oracle, kt.Oracle) and too_many_failed(oracles.ended(self.oracle), self.settings.trials)
+
     def _ask(self) -> tuple[list[Any], bool]:
         if self._late():
             return [], True
         trials, stopped = [], False
-        for i in range(self.settings.together):
+        for i in range(self.at_once):
             trial = self.oracle.create_trial(f"{self.tuner_id}-{i}")
             if trial.status == "STOPPED":
                 stopped = True
@@ -233,15 +247,17 @@ class Loop:
 
     def _train(self, trials: Sequence[Any]) -> None:
         waiting = {trial.trial_id: trial for trial in trials}
-        jobs_by_id: dict[str, TrialJob] = {}
+        wanted = []
         for trial in trials:
             try:
-                jobs_by_id[trial.trial_id] = self._job(trial)
+                wanted.append(self._job(trial))
             except ValueError as err:
                 self._end(waiting.pop(trial.trial_id), Outcome(failure=str(err)))
-        outcomes = self.trainer.run(list(jobs_by_id.values()), self._on_epoch)
-        for trial_id, outcome in outcomes.items():
-            self._end(waiting[trial_id], outcome)
+        for group in self.trainer.groups(wanted):
+            if self._late() or self._failing():
+                return  # those that were not begun stay the oracle's to be run when the search goes on
+            for trial_id, outcome in self.trainer.run(group, self._on_epoch).items():
+                self._end(waiting[trial_id], outcome)
 
     def _job(self, trial: Any) -> TrialJob:
         values = trial.hyperparameters.values
@@ -273,22 +289,3 @@ class Loop:
 
     def _late(self) -> bool:
         return self.until is not None and time.monotonic() > self.until
-
-
-def _check_same(path: Path, record: SearchRecord) -> None:
-    try:
-        before = SearchRecord.model_validate(json.loads(path.read_text())).model_dump(mode="json")
-    except ValueError as err:
-        raise ValueError(f"{path}: expected a search, received {err}; use --overwrite") from err
-    now = record.model_dump(mode="json")
-    changed = [
-        f"{what}.{key} was {before[what].get(key)}, is {now[what].get(key)}"
-        for what in ("settings", "space")
-        for key in sorted(before[what].keys() | now[what].keys())
-        if before[what].get(key) != now[what].get(key)
-    ]
-    changed += [
-        f"{key} was {before[key]}, is {now[key]}" for key in ("fingerprint", "code_version") if before[key] != now[key]
-    ]
-    if changed:
-        raise ValueError(f"{path}: expected the stored search, received another: {'; '.join(changed)}; use --overwrite")

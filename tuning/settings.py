@@ -20,5 +20,17 @@ class SearchSettings(Settings):
     folds: int = Field(0, ge=0, description="grouped folds that score a trial; 0 scores on the valid split")
     executions: int = Field(1, gt=0, description="seeds that a trial is trained with")
     seed: int = Field(0, ge=0)
-    together: int = Field(8, gt=0, description="trials asked for at once")
+    together: int | None = Field(None, gt=0, description="trials asked for at once; by default as the tuner allows")
+    max_parameters: int = Field(50_000_000, gt=0, description="a larger network is a failed trial")
     base: dict[str, Any] = Field({}, description="settings of the job that are not searched")
+
+    def asked_at_once(self, *, alone: bool) -> int:
+        """How many trials one process asks for; the more, the larger the stacks.
+
+        A Bayesian search learns from each trial that has ended, the others draw whatever the scores; workers share.
+        """
+        if self.together is not None:
+            return self.together
+        if not alone:
+            return 4
+        return 8 if self.tuner == "bayesian" else 32

@@ -17,7 +17,6 @@ from seis_tf import jobs, tables
 from seis_tf.judgement import folds
 from seis_tf.progress import Progress
 from seis_tf.settings.training import TrainJob
-from seis_tf.stack import architecture, is_stackable
 from seis_tf.training import Data, Member, fit
 
 # Settings that are values of the compiled step, not a part of it: trials that differ in these only share a stack.
@@ -49,6 +48,9 @@ class Outcome:
     failure: str | None = None
 
 
+FAILURES = (ValueError, MemoryError, tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError)
+
+
 class Trainer:
     """Runs trials on one data set, which is read once.
 
@@ -57,12 +59,23 @@ class Trainer:
         example: any job of the search: model kind, augmentation and class weights are the same in all trials.
         n_folds: grouped folds of train and valid together; 0 scores on the valid split.
         executions: seeds a trial is trained with.
-        objective: the score that decides which epoch counts.
+        objective: the score that decides which epoch counts, in jobs that keep their best epoch.
         folder: where the trials' checkpoints lie.
+        max_parameters: a larger network is a failed trial.
     """
 
-    def __init__(self, dataset: Path, example: TrainJob, n_folds: int, executions: int, objective: str, folder: Path):
+    def __init__(
+        self,
+        dataset: Path,
+        example: TrainJob,
+        n_folds: int,
+        executions: int,
+        objective: str,
+        folder: Path,
+        max_parameters: int = 10**8,
+    ):
         self.table = jobs.load_table(example, dataset, ("train", "valid"))
+        self.max_parameters = max_parameters
         self.example, self.executions, self.objective, self.folder = example, executions, objective, folder
         self.cuts = _cuts(self.table, n_folds)
         self._data: dict[str, Data] = {}
@@ -81,38 +94,36 @@ class Trainer:
         Returns:
             Trial id to outcome; a trial that can't be trained has its reason and does not stop the others.
         """
+        return {key: o for group in self.groups(trials) for key, o in self._run_group(group, on_epoch).items()}
+
+    def groups(self, trials: Sequence[TrialJob]) -> list[list[TrialJob]]:
+        """The trials in as few stacks as there are architectures, batch sizes and update rules."""
         groups: dict[str, list[TrialJob]] = {}
-        outcomes: dict[str, Outcome] = {}
         for trial in trials:
-            try:
-                groups.setdefault(self._key(trial), []).append(trial)
-            except ValueError as err:
-                outcomes[trial.trial_id] = Outcome(failure=str(err))
-        for group in groups.values():
-            outcomes |= self._run_group(group, on_epoch)
-        return outcomes
+            groups.setdefault(self._key(trial), []).append(trial)
+        return list(groups.values())
 
     def _run_group(self, group: list[TrialJob], on_epoch) -> dict[str, Outcome]:
         try:
             return self._fit(group, on_epoch)
-        except (ValueError, MemoryError, tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError) as err:
+        except FAILURES as err:
             if len(group) == 1:
-                return {group[0].trial_id: Outcome(failure=" ".join(str(err).split())[:500])}
+                reason = " ".join(str(err).split()) or type(err).__name__
+                return {group[0].trial_id: Outcome(failure=reason[:500])}
         # Together they are too large, or one of them is at fault: each alone tells which.
         return {key: outcome for trial in group for key, outcome in self._run_group([trial], on_epoch).items()}
 
     def _fit(self, group: list[TrialJob], on_epoch) -> dict[str, Outcome]:
         job, info = group[0].job, self.table.info
-        members, models = [], []
-        for trial in group:
-            for member in self._members(trial.job):
-                members.append(member)
-                models.append(jobs.build(trial.job.model, info, seed=member.seed, l2=member.l2))
+        self._check_size(job)
+        members = [member for trial in group for member in self._members(trial.job)]
+        # Initial weights follow from architecture and seed alone: rates and L2 are values of the members.
+        built = {seed: jobs.build(job.model, info, seed=seed) for seed in {member.seed for member in members}}
         size = len(members) // len(group)
         settings = job.training.model_copy(update={"monitor": self.objective, "early_stopping": None, "members": 1})
         train = self.cuts[0][0]
         done = fit(
-            models,
+            [built[member.seed] for member in members],
             self._data_of(job),
             members,
             settings,
@@ -124,9 +135,14 @@ class Trainer:
         outcomes = {}
         for i, trial in enumerate(group):
             part = done.progress.part(range(i * size, (i + 1) * size))
-            outcomes[trial.trial_id] = self._outcome(part)
+            outcomes[trial.trial_id] = self._outcome(part, settings.keep)
             self._save(trial, part)
         return outcomes
+
+    def _check_size(self, job: TrainJob) -> None:
+        count = jobs.parameter_formula(job.model, self.table.info)
+        if count > self.max_parameters:
+            raise ValueError(f"expected at most {self.max_parameters:,} parameters, received {count:,}")
 
     def _members(self, job: TrainJob) -> list[Member]:
         settings, rate = job.training, getattr(job.model, "dropout", None)
@@ -145,14 +161,13 @@ class Trainer:
             self._data[key] = jobs.data_of(job, self.table, rows)
         return self._data[key]
 
-    def _outcome(self, part: Progress) -> Outcome:
-        rows = [min(h, key=lambda row: self._badness(row)) for h in part.history]
+    def _outcome(self, part: Progress, keep: str) -> Outcome:
+        """Scores of the epoch that such a training keeps: what `train` with the same job would end with."""
         last = [h[-1]["loss"] for h in part.history]
         if not np.isfinite(last).all():
-            first = next(row["epoch"] for h in part.history for row in h if not np.isfinite(row["loss"]))
-            return Outcome(
-                epochs=part.epoch, failure=f"expected a finite loss, received {last[0]} from epoch {first:.0f}"
-            )
+            first, value = next((r["epoch"], r["loss"]) for h in part.history for r in h if not np.isfinite(r["loss"]))
+            return Outcome(epochs=part.epoch, failure=f"expected a finite loss, received {value} in epoch {first:.0f}")
+        rows = [h[-1] if keep == "last" else min(h, key=lambda row: self._badness(row)) for h in part.history]
         names = [name for name in rows[0] if name.startswith("val_")]
         return Outcome(
             {name: float(np.mean([row[name] for row in rows])) for name in names},
@@ -166,11 +181,12 @@ class Trainer:
 
     def _key(self, trial: TrialJob) -> str:
         """Equal for trials that can be one stack."""
-        model = jobs.build(trial.job.model, self.table.info)
+        model = trial.job.model.model_dump(mode="json")
+        # Whether there is dropout is architecture, its rate is a value.
+        model["dropout"] = bool(model.get("dropout"))
         settings = trial.job.training.model_dump(mode="json", exclude=VALUES)
         start = self._stand_of(trial)
-        alone = trial.trial_id if not is_stackable(model) else ""
-        return json.dumps([architecture(model), settings, start.epoch if start else 0, alone])
+        return json.dumps([model, settings, start.epoch if start else 0])
 
     def _stand(self, group: list[TrialJob]) -> Progress | None:
         parts = [self._stand_of(trial) for trial in group]

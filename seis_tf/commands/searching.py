@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from seis_tf.commands import console
+from seis_tf.presets import PRESETS
 
 
 def register(app: typer.Typer) -> None:
@@ -29,8 +30,12 @@ def tune(
     executions: Annotated[int, typer.Option(help="Seeds that a trial is trained with.")] = 1,
     space: Annotated[Path | None, typer.Option(help="TOML or JSON that narrows, widens or fixes parameters.")] = None,
     config: Annotated[Path | None, typer.Option(help="JSON of settings that are not searched.")] = None,
+    preset: Annotated[str | None, typer.Option(help=f"The same by name: {', '.join(PRESETS)}.")] = None,
     seed: int = 0,
-    together: Annotated[int, typer.Option(help="Trials asked for at once; those of one shape are one stack.")] = 8,
+    together: Annotated[
+        int | None, typer.Option(help="Trials asked for at once, of which those of one shape are one stack.")
+    ] = None,
+    max_parameters: Annotated[int | None, typer.Option(help="A larger network is a failed trial.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier search in --out away.")] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train the best on train and judge it on test.")] = False,
     workers: Annotated[int, typer.Option(help="Worker processes on this machine; 0: in this process.")] = 0,
@@ -50,10 +55,12 @@ def tune(
 
     settings = search.settings_for(
         model, config, tuner=tuner, trials=trials, epochs=epochs, objective=objective, folds=folds,
-        executions=executions, seed=seed, together=together,
+        executions=executions, seed=seed, together=together, max_parameters=max_parameters, preset=preset,
     )  # fmt: skip
     if role == "worker":
-        distributed.run_worker(dataset, out, settings, oracle, worker_id, space_file=space, timeout_s=timeout_s)
+        distributed.run_worker(
+            dataset, out, settings, oracle, worker_id, space_file=space, minutes=minutes, timeout_s=timeout_s
+        )
         return
     for line in search.warnings_for(dataset, settings, space):
         console.err.print(line, markup=False)
@@ -61,17 +68,19 @@ def tune(
 
         def on_status(status: search.Status) -> None:
             best = "" if status.best is None else f"best {settings.objective} {status.best:.4g}"
-            running = f"{status.running} running, epoch {status.epoch}" if status.running else ""
-            progress(status.ended, status.planned, f"{best} {running} {status.failed or ''}".strip())
+            epoch = f", epoch {status.epoch}" if status.epoch else ""
+            running = f"{status.running} running{epoch}" if status.running else ""
+            failed = f"{status.failed} failed" if status.failed else ""
+            progress(status.ended, status.planned, "  ".join(filter(None, (best, running, failed))))
 
-        common = {"space_file": space, "overwrite": overwrite, "on_status": on_status}
+        common = {"space_file": space, "minutes": minutes, "overwrite": overwrite, "on_status": on_status}
         if role == "chief" or workers:
             address = oracle or f"127.0.0.1:{_free_port()}"
             rows = distributed.run_chief(
                 dataset, out, settings, address, workers=workers, timeout_s=timeout_s, **common
             )
         else:
-            rows = search.search(dataset, out, settings, minutes=minutes, **common)
+            rows = search.search(dataset, out, settings, **common)
     if retrain:
         results.retrain(dataset, out)
     report.write(out, settings, rows)

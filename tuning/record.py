@@ -1,0 +1,72 @@
+"""`search.json`: what a search is, so that it is not taken up again as another one."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+from seis_tf import __version__, jobs
+from seis_tf.config import Settings
+from seis_tf.shards import load_dataset
+from seis_tf.tuning import spaces
+from seis_tf.tuning.settings import SearchSettings
+
+_DECIDING = ("dart_data", "jobs", "layers", "losses", "models", "optimizers", "pipeline", "stack", "tables", "training")
+
+
+class SearchRecord(Settings):
+    """`search.json`: what a resumed search, and each worker, must agree with."""
+
+    settings: SearchSettings
+    space: dict[str, Any]
+    data: dict[str, Any]
+    code: dict[str, str]
+
+
+def check_same(dataset: Path | str, out: Path, settings: SearchSettings, space: spaces.Space) -> None:
+    """Refuses to go on with a search that is another one.
+
+    Raises:
+        ValueError: there is no search in `out`, or it differs; says in what.
+    """
+    path, now = out / "search.json", _flat(record_of(dataset, settings, space).model_dump(mode="json"))
+    try:
+        before = _flat(SearchRecord.model_validate(json.loads(path.read_text())).model_dump(mode="json"))
+    except (OSError, ValueError) as err:
+        raise ValueError(f"{path}: expected a search, received {err}; use --overwrite") from err
+    changed = [
+        f"{key} was {before.get(key)}, is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise ValueError(f"{path}: expected the stored search, received another: {'; '.join(changed)}; use --overwrite")
+
+
+def record_of(dataset: Path | str, settings: SearchSettings, space: spaces.Space) -> SearchRecord:
+    """The record of a search that starts now."""
+    info = load_dataset(Path(dataset))
+    return SearchRecord(
+        settings=settings,
+        space={name: parameter.model_dump(mode="json") for name, parameter in space.items()},
+        data={"fingerprint": info.fingerprint, "job": info.job},
+        code={name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "keras-tuner")}
+        | {"seis_tf": f"{__version__} {_digest()}"},
+    )
+
+
+def _digest() -> str:
+    """Of the sources that decide a trial's score: the version number says nothing of a change in between."""
+    here, root = Path(__file__).parent, Path(jobs.__file__).parent
+    paths = [root / f"{name}.py" for name in _DECIDING] + [here / f"{name}.py" for name in ("oracles", "trials")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """Dotted names; parameters of the space stay whole."""
+    flat = {f"{part}.{key}": value for part, values in tree.items() for key, value in values.items()}
+    job = flat.pop("data.job", {})
+    return flat | {f"data.job.{key}": value for key, value in job.items()}
