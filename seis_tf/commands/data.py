@@ -207,14 +207,21 @@ def verify(dataset: Annotated[Path, typer.Argument(help="Data set folder.")], js
 
 
 def plot(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the figures; default DATASET-figures.")] = None,
-    per_class: Annotated[int, typer.Option(help="Records of each class.")] = 3,
+    what: Annotated[list[Path], typer.Argument(help="A data set folder, or waveform files.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the figures; default NAME-figures.")] = None,
+    per_class: Annotated[int, typer.Option(help="Records of each class of a data set.")] = 3,
 ) -> None:
     """Example records: waveform over spectrogram, linear beside log; a weak one; signal against noise."""
-    from seis_tf.judgement.plots import plot_dataset
+    out = out or what[0].with_name(f"{what[0].name}-figures")
+    if len(what) == 1 and not what[0].is_file():
+        from seis_tf.judgement.plots import plot_dataset
 
-    for path in plot_dataset(dataset, out or dataset.with_name(f"{dataset.name}-figures"), per_class=per_class):
+        paths = plot_dataset(what[0], out, per_class=per_class)
+    else:
+        from seis_tf.judgement.file_plots import plot_files
+
+        paths = plot_files(what, out)
+    for path in paths:
         console.out.print(str(path))
 
 
