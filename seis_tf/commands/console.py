@@ -23,7 +23,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True)
+# Into a file or a pipe, tables are as wide as they need to be: cut-off names would be of no use there.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 _PLAIN_SECONDS = 5.0
 
@@ -82,7 +83,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(header):
         number = bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)
-        table.add_column(name, justify="right" if number else "left")
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
     out.print(table)

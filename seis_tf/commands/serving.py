@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +90,12 @@ def predict(
         console.print_csv(prediction.rows(answers))
     else:
         rows = prediction.rows(answers)
-        console.print_table(str(model), list(rows[0]) if rows else [], [list(row.values()) for row in rows])
+        header = list(rows[0]) if rows else []
+        # Names alone where that is enough to tell records from each other: paths would fill the table.
+        names = [os.path.basename(str(row[header[0]])) for row in rows]
+        if len(set(names)) == len(names):
+            rows = [row | {header[0]: name} for row, name in zip(rows, names, strict=True)]
+        console.print_table(str(model), header, [list(row.values()) for row in rows])
 
 
 def serve(
