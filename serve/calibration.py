@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seis_tf.config import first_error
-from seis_tf.serve.dart_graph import LEVELS, Bounds
+from seis_tf.judgement.intervals import Intervals
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -19,20 +19,13 @@ class Calibration(BaseModel):
 
     Attributes:
         temperature: log probabilities are divided by it.
-        interval_multipliers: half widths of an ensemble's 50, 80 and 95 % intervals in standard deviations of its
-            members, for `weights_m`, `mw`, `forecast_m`; where there are none, those of a normal distribution.
+        intervals: of a DART run's answers, as `evaluate` fitted them; None where it did not.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     temperature: Positive = 1.0
-    interval_multipliers: dict[
-        str, Annotated[tuple[Positive, ...], Field(min_length=len(LEVELS), max_length=len(LEVELS))]
-    ] = {}
-
-    def bounds(self) -> Bounds:
-        """Of the intervals."""
-        return Bounds(Bounds.normal().multipliers | self.interval_multipliers)
+    intervals: Intervals | None = None
 
 
 def read_calibration(run_folder: Path) -> Calibration:

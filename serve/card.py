@@ -119,14 +119,21 @@ def _numbers(tree: Mapping[str, Any], prefix: str = "") -> Iterable[list[str]]:
 
 def _calibration(metadata: Mapping[str, Any]) -> str:
     if metadata["task"] == "dart":
-        if metadata["members"] == 1:
-            return "A single network: it gives no intervals."
-        widths = "; ".join(
-            f"{name}: {', '.join(f'{w:.3g}' for w in values)}"
-            for name, values in metadata["interval_multipliers"].items()
-        )
+        own = metadata["intervals"]
+        if not own:
+            return "A single network whose intervals were not fitted (`seis-tf evaluate` does): it gives none."
         levels = ", ".join(f"{level:.0%}" for level in metadata["interval_levels"])
-        return f"Central intervals of {levels}: so many standard deviations of the members to either side: {widths}."
+        of = f"Central intervals of {levels} of {', '.join(own['quantities'])}"
+        if not own["events"]:
+            return (
+                f"{of}: as if the members were drawn around the truth. **They were not fitted to any errors "
+                "(`seis-tf evaluate` does that) and are as a rule far too narrow.**"
+            )
+        return (
+            f"{of}: fitted to the errors on {own['events']:,} validation events (conformal), in "
+            f"{len(own['edges']) + 1} bins of the predicted magnitude. They hold for events like those of the training "
+            "data; those of waves for the minutes after the window, each minute for itself."
+        )
     if metadata["temperature"] == 1.0:
         return "The probabilities are as the network gives them: no temperature was fitted."
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from seis_tf.judgement.draws import Draws, bins_of, draws_of
 from seis_tf.runs import Run
 from seis_tf.serve.check import Ask, Report, TestRecords
 from seis_tf.serve.dart_graph import Forecaster
@@ -12,6 +13,8 @@ from seis_tf.unit_sources import magnitude
 
 WAVE_LIMIT = 1e-5  # of the event's largest wave
 MW_LIMIT = 1e-5
+SPREAD_ROUNDING = 1e-6  # of the answer: a spread is a small difference of large numbers, and widths multiply it
+EDGE = 1e-3
 
 
 def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, records: TestRecords) -> None:
@@ -36,7 +39,11 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, re
     mw = np.maximum(magnitude(members, graph.greens.area_m2, graph.magnitude), 0)
     report.compare("magnitude against its formula", received["mw"], mw.mean(axis=1), MW_LIMIT)
     if run.members > 1:
-        _check_intervals(report, received, slip, members)
+        spread = members.std(axis=1) / scale
+        received_spread = received["weights_m_spread"] / scale
+        report.compare("spread over the largest slip, against NumPy", received_spread, spread, WAVE_LIMIT)
+    if graph.intervals is not None:
+        _check_intervals(report, received, graph, members)
     # What lies under a mask must not matter.
     masked = ask["masked"](water_level_m=np.where(mask > 0, level, 123.0).astype(np.float32), mask=mask)
     report.compare("mask against NaN", masked["weights_m"] / scale, received["weights_m"] / scale, report.output_limit)
@@ -46,17 +53,39 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, re
     _check_bad_records(report, ask["serving_default"], graph, gaps[:1])
 
 
-def _check_intervals(report: Report, received: dict[str, np.ndarray], slip: np.ndarray, members: np.ndarray) -> None:
-    scale = np.maximum(members.max(axis=(1, 2)), 1e-3)[:, None]
-    spread = received["weights_m_spread"] / scale
-    report.compare("spread over the largest slip, against NumPy", spread, members.std(axis=1) / scale, WAVE_LIMIT)
-    ordered = all(
-        (received[f"{name}_lower"] <= received[name][..., None]).all()
-        and (received[name][..., None] <= received[f"{name}_upper"]).all()
-        and (np.diff(received[f"{name}_upper"], axis=-1) >= 0).all()
-        for name in ("weights_m", "mw", "forecast_m")
-    )
-    report.note("intervals hold the mean and widen with their level", ordered)
+def _check_intervals(report: Report, received: dict[str, np.ndarray], graph: Forecaster, members: np.ndarray) -> None:
+    """Ends of the intervals over the largest of each event, against NumPy, and in their order."""
+    window_min, ordered = graph.job.record.window_min, True
+    draws = draws_of(members.swapaxes(0, 1), graph.greens, window_min, whole=True)
+    for name, own in graph.intervals.quantities.items():
+        predicted = draws[name].predicted
+        bins = bins_of(name, draws, np.array(graph.intervals.edges), own.calm_below > 0)
+        sure = _surely_in_its_bin(name, draws, graph)
+        times = np.sqrt(np.max(own.scale, axis=0)[1]) * np.abs([own.lower, own.upper]).max()
+        limit = WAVE_LIMIT + SPREAD_ROUNDING * times
+        for end, expected in zip(("lower", "upper"), own.bounds(predicted, bins), strict=True):
+            values = received[f"{name}_{end}"].reshape(expected.shape)
+            axes = tuple(range(1, expected.ndim))
+            largest = np.maximum(np.abs(expected).max(axis=axes, keepdims=True), 1e-3)
+            report.compare(
+                f"{name}_{end} over the largest, against NumPy",
+                (values / largest)[sure], (expected / largest)[sure], limit,
+            )  # fmt: skip
+        lower, upper = (received[f"{name}_{end}"] for end in ("lower", "upper"))
+        ordered &= bool((lower <= upper).all() and (np.diff(lower) <= 0).all() and (np.diff(upper) >= 0).all())
+    report.note("intervals widen with their level", ordered)
+
+
+def _surely_in_its_bin(name: str, draws: dict[str, Draws], graph: Forecaster) -> np.ndarray:
+    """Where rounding can't decide about the bin, bool of the quantity's shape: at an edge both answers are right."""
+    own, mw = draws[name], draws["mw"].centre[:, 0]
+    away = np.array([np.abs(mw - edge) > EDGE for edge in graph.intervals.edges]).reshape(-1, len(mw)).all(axis=0)
+    sure = np.broadcast_to(away.reshape(-1, *(1,) * (own.size.ndim - 1)), own.size.shape)
+    part = graph.intervals.quantities[name].calm_below
+    if not part:
+        return sure
+    limit = part * own.size[:, graph.job.record.window_min + 1 :].max(axis=1, keepdims=True)
+    return sure & (np.abs(own.size - limit) > EDGE * limit)
 
 
 def _check_bad_records(report: Report, ask, graph: Forecaster, good: np.ndarray) -> None:
@@ -65,7 +94,7 @@ def _check_bad_records(report: Report, ask, graph: Forecaster, good: np.ndarray)
     bad[0], bad[1].flat[0], bad[2].flat[0] = np.nan, np.inf, 1.01 * graph.max_level_m
     alone, mixed = ask(water_level_m=good), ask(water_level_m=np.concatenate([bad, good]))
     finite = all(np.isfinite(values).all() for values in mixed.values())
-    zero = all((mixed[name][:3] == 0).all() for name in ("weights_m", "mw", "forecast_m"))
+    zero = all((values[:3] == 0).all() for values in mixed.values())
     marked = mixed["valid"].tolist() == [False, False, False, True]
     report.note("bad records", finite and zero and marked, f"valid {mixed['valid'].tolist()}")
     scale = max(float(alone["weights_m"].max()), 1e-3)

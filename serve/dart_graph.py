@@ -1,44 +1,41 @@
 """The exported graph of a DART model: buoy records in, slip, magnitude and the wave to come out.
 
-Green's functions and the magnitude's formula are in the graph. Of a bad record (no sample at all, infinite, or levels
-that can't be metres of detided water column) slip, magnitude and wave are 0.
+Green's functions, the magnitude's formula and the intervals (`interval_graph.py`) are in the graph. Of a bad record (no
+sample at all, infinite, or levels that can't be metres of detided water column) all answers are 0.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy import stats
 
+from seis_tf.judgement.intervals import Intervals, normal_quantity
+from seis_tf.judgement.uncertainty import NEVER_NEGATIVE
+from seis_tf.names import check_names
+from seis_tf.serve import interval_graph
 from seis_tf.serve.signature import Field, Signature, Tensors, of_width
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.simulation import MagnitudeSettings
 from seis_tf.shards import DatasetInfo
 from seis_tf.unit_sources import SOURCE_COLUMNS, GreensFunctions, load_greens
 
-LEVELS = (0.5, 0.8, 0.95)
 GREENS_FILE = "greens.npz"
+INTERVALS_FILE = "intervals.json"
 # A level is believed up to this many times the largest of the training records.
 LARGEST_FACTOR = 5.0
-_UNITS = {"weights_m": "m", "mw": "", "forecast_m": "m"}
+_UNITS = {"weights_m": "m", "mw": "", "forecast_m": "m", "peak_m": "m"}
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """How wide the intervals of an ensemble are, in standard deviations of its members: output to [level]."""
-
-    multipliers: dict[str, tuple[float, ...]]
-
-    @classmethod
-    def normal(cls) -> Bounds:
-        """As if the members were drawn from a normal distribution around the truth."""
-        normal = tuple(float(stats.norm.ppf(0.5 + level / 2)) for level in LEVELS)
-        return cls({name: normal for name in _UNITS})
+def normal_intervals(members: int) -> Intervals | None:
+    """What an ensemble's spread alone says; None of a single network. As a rule far too narrow."""
+    if members == 1:
+        return None
+    quantities = {name: normal_quantity(never_negative=name in NEVER_NEGATIVE) for name in _UNITS}
+    return Intervals(samples=f"ensemble of {members} members", quantities=quantities)
 
 
 class Forecaster:
@@ -48,21 +45,24 @@ class Forecaster:
         model: levels (and masks) [batch, minute, buoy] -> slip [batch, source] or, of an ensemble,
             [batch, member, source].
         info: of the data set that it was trained on.
-        bounds: of an ensemble's intervals.
+        intervals: fitted on validation events; by default an ensemble's spread alone makes them.
 
     Raises:
-        ValueError: the data set's Green's functions are not to be found, or a source has no area.
+        ValueError: the data set's Green's functions are not to be found, a source has no area, or the intervals are of
+            other gauges.
     """
 
-    def __init__(self, model: keras.Model, info: DatasetInfo, bounds: Bounds | None = None):
+    def __init__(self, model: keras.Model, info: DatasetInfo, intervals: Intervals | None = None):
         self.model, self.info = model, info
-        self.bounds = bounds or Bounds.normal()
         self.job = DartJob.model_validate(info.job)
         largest_m = info.normalisation.get("largest", [np.inf])[0]
         self.max_level_m = float(min(LARGEST_FACTOR * largest_m, self.job.record.max_level_m))
         self.members = model.output_shape[1] if len(model.output_shape) == 3 else 1
         self.greens = load_greens(self.job.greens).select(info.source_names, info.forecast_gauges or None)
         self.magnitude = MagnitudeSettings()
+        self.intervals = intervals or normal_intervals(self.members)
+        if intervals is not None and "forecast_m" in intervals.quantities:
+            check_names("intervals: gauges", self.greens.gauge_names, intervals.gauges)
         if not np.isfinite(self.greens.area_m2).all():
             name = self.greens.source_names[int(np.argmin(np.isfinite(self.greens.area_m2)))]
             raise ValueError(f"Green's functions: expected length and width of every source, received none of {name}")
@@ -102,18 +102,24 @@ class Forecaster:
             "step_min": self.job.record.step_min,
             "max_level_m": self.max_level_m,
             "magnitude": self.magnitude.model_dump(mode="json"),
-            "interval_levels": list(LEVELS) if self.members > 1 else [],
-            "interval_multipliers": {k: list(v) for k, v in self.bounds.multipliers.items()}
-            if self.members > 1
-            else {},
+            "interval_levels": list(self.intervals.levels) if self.intervals else [],
+            "intervals": self._describe_intervals(),
             "preprocessing": {"record": self.job.record.model_dump(mode="json")},
             "source_table": {name: _or_none(own.column(name)) for name in SOURCE_COLUMNS},
             "gauge_lonlat": [_or_none(position) for position in own.gauge_lonlat],
         }
 
     def files(self) -> dict[str, bytes]:
-        """Green's functions of all gauges: detiding and the look at an event's region need them."""
-        return {GREENS_FILE: _npz(load_greens(self.job.greens).select(self.info.source_names))}
+        """Green's functions of all gauges, for detiding and the look at an event's region; all numbers of intervals."""
+        found = {GREENS_FILE: _npz(load_greens(self.job.greens).select(self.info.source_names))}
+        return found | ({INTERVALS_FILE: self.intervals.model_dump_json().encode()} if self.intervals else {})
+
+    def _describe_intervals(self) -> dict[str, Any]:
+        if self.intervals is None:
+            return {}
+        return self.intervals.model_dump(mode="json", include={"samples", "events", "edges"}) | {
+            "quantities": list(self.intervals.quantities)
+        }
 
     def forecast(self, water_level_m: tf.Tensor) -> Tensors:
         """Levels [batch, minute, buoy] with NaN for what is missing -> answers."""
@@ -141,9 +147,15 @@ class Forecaster:
         slip = tf.where(good, slip, tf.zeros_like(slip))
         values = {"weights_m": slip, "mw": self._magnitude(slip), "forecast_m": self._waves(slip)}
         answer = {name: tf.reduce_mean(value, axis=1) for name, value in values.items()} | {"valid": valid}
+        values["peak_m"] = self._peaks(values["forecast_m"])
+        answer["peak_m"] = self._peaks(answer["forecast_m"])
+        spread = {name: tf.math.reduce_std(value, axis=1) for name, value in values.items()}
         if self.members > 1:
-            for name, value in values.items():
-                answer |= self._interval(name, answer[name], tf.math.reduce_std(value, axis=1))
+            answer |= {f"{name}_spread": value for name, value in spread.items()}
+        for name in self.intervals.quantities if self.intervals else ():
+            for end, value in zip(("lower", "upper"), self._interval(name, answer, spread[name]), strict=True):
+                right = tf.reshape(valid, [-1] + [1] * (len(value.shape) - 1))
+                answer[f"{name}_{end}"] = tf.where(right, value, tf.zeros_like(value))
         return answer
 
     def _magnitude(self, slip: tf.Tensor) -> tf.Tensor:
@@ -164,34 +176,49 @@ class Forecaster:
         waves = tf.reshape(slip, [-1, n_sources]) @ tf.reshape(table, [n_sources, -1])
         return tf.reshape(waves, [-1, self.members, n_minutes, n_gauges])
 
-    def _interval(self, name: str, mean: tf.Tensor, spread: tf.Tensor) -> Tensors:
-        half = spread[..., None] * tf.constant(self.bounds.multipliers[name], tf.float32)
-        lower, upper = mean[..., None] - half, mean[..., None] + half
+    def _peaks(self, waves: tf.Tensor) -> tf.Tensor:
+        """Highest crests after the window, [.., minute, gauge] -> [.., gauge]."""
+        return tf.reduce_max(waves[..., self.job.record.window_min + 1 :, :], axis=-2)
+
+    def _interval(self, name: str, answer: Tensors, spread: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Lower and upper ends, with the levels as last axis."""
+        own, centre = self.intervals.quantities[name], answer[name]
+        bins = interval_graph.magnitude_bins(answer["mw"], self.intervals.edges)
+        if name == "mw":  # a single channel, whose errors grow with nothing but the spread
+            zeros = tf.zeros_like(centre)[:, None]
+            lower, upper = interval_graph.bounds(own, centre[:, None], spread[:, None], zeros, bins[:, None])
+            return lower[:, 0], upper[:, 0]
         if name != "forecast_m":
-            lower = tf.maximum(lower, 0.0)  # neither slip nor magnitude is negative
-        return {f"{name}_spread": spread, f"{name}_lower": lower, f"{name}_upper": upper}
+            return interval_graph.bounds(own, centre, spread, centre, bins[:, None])
+        height, bins = interval_graph.local_height(centre), bins[:, None, None]
+        if own.calm_below:
+            calm = interval_graph.calm(height, self.job.record.window_min, own.calm_below)
+            bins = 2 * bins + tf.cast(~calm, tf.int32)
+        return interval_graph.bounds(own, centre, spread, height, bins)
 
     def _answer_fields(self) -> tuple[Field, ...]:
         shapes = {
             "weights_m": (None, len(self.greens.source_names)),
             "mw": (None,),
             "forecast_m": (None, len(self.greens.time_min), len(self.greens.gauge_names)),
+            "peak_m": (None, len(self.greens.gauge_names)),
         }
         meanings = {
             "weights_m": "slip, in the order of source_names",
             "mw": "moment magnitude; 0 for no slip",
             "forecast_m": "[minute, gauge] water column from minute 0 after the origin, gauges as forecast_gauges",
+            "peak_m": "highest crest of this wave after the window",
         }
         of = f"mean of {self.members} members: " if self.members > 1 else ""
         fields = [Field(name, "float32", shapes[name], unit, of + meanings[name]) for name, unit in _UNITS.items()]
         fields.append(Field("valid", "bool", (None,), "", "False: no sample, or no metres of water column"))
-        if self.members > 1:
-            for name, unit in _UNITS.items():
+        for name, unit in _UNITS.items():
+            if self.members > 1:
                 fields.append(Field(f"{name}_spread", "float32", shapes[name], unit, "standard deviation over members"))
-                for end in ("lower", "upper"):
-                    meaning = f"{end} ends of the central intervals, last axis as interval_levels"
-                    shape = (*shapes[name], len(LEVELS))
-                    fields.append(Field(f"{name}_{end}", "float32", shape, unit, meaning))
+            for end in ("lower", "upper") if self.intervals and name in self.intervals.quantities else ():
+                meaning = f"{end} ends of the central intervals, last axis as interval_levels"
+                shape = (*shapes[name], len(self.intervals.levels))
+                fields.append(Field(f"{name}_{end}", "float32", shape, unit, meaning))
         return tuple(fields)
 
 

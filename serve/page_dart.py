@@ -127,7 +127,7 @@ def picture(servable: Servable, window: Window, answer: Arrays) -> Tree:
     forecast = []
     for column, gauge in enumerate(gauges):
         curve = {"gauge": gauge, "values": _rounded(one["forecast_m"][:, column])}
-        if levels:
+        if "forecast_m_lower" in one:
             curve["lower"] = _rounded(one["forecast_m_lower"][:, column, chosen])
             curve["upper"] = _rounded(one["forecast_m_upper"][:, column, chosen])
         if truth is not None and gauge in truth.gauge_names:

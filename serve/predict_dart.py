@@ -104,10 +104,10 @@ def predict_event(
     """One event's answer in words and numbers.
 
     Returns:
-        `record`, `valid`, `mw`, `weights_m` by source, `peak_m` and `peak_minute` by gauge, `forecast_m` by gauge (a
-        list, a value a minute from minute 0 on), `samples` by buoy (there / in the window), `outside` (whether the
-        source is outside the trained region), `region` (why), `causal`; of an ensemble also `mw_spread`,
-        `weights_m_spread`, and `mw_50`, `peak_m_80` and so on as (lower, upper).
+        `record`, `valid`, `mw`, `weights_m` by source, `peak_m` and `peak_minute` of what comes after the window by
+        gauge, `forecast_m` by gauge (a list, a value a minute from minute 0 on), `samples` by buoy (there / in the
+        window), `outside` (whether the source is outside the trained region), `region` (why), `causal`; of an ensemble
+        also `mw_spread`, `weights_m_spread`; with intervals `mw_50`, `peak_m_80` and so on as (lower, upper).
     """
     metadata = exported.metadata
     sources, gauges = metadata["source_names"], metadata["forecast_gauges"]
@@ -119,7 +119,8 @@ def predict_event(
         mask=event.mask,
     )
     wave = answer["forecast_m"]
-    peak_minute = wave.argmax(axis=0)
+    first = metadata["window_min"] + 1
+    peak_minute = first + wave[first:].argmax(axis=0)
     found: Answer = {
         "record": event.event_id,
         "valid": bool(answer["valid"]),
@@ -130,17 +131,18 @@ def predict_event(
         "samples": {
             name: f"{int(there.sum())}/{len(there)}" for name, there in zip(event.buoy_names, event.mask.T, strict=True)
         },
-        "peak_m": _by(gauges, wave.max(axis=0)),
+        "peak_m": _by(gauges, answer["peak_m"]),
         "peak_minute": _by(gauges, peak_minute),
         "weights_m": _by(sources, answer["weights_m"]),
         "forecast_m": dict(zip(gauges, wave.T.tolist(), strict=True)),
     }
     for k, level in enumerate(metadata["interval_levels"]):
         percent = round(100 * level)
-        ends = [answer[f"forecast_m_{end}"][..., k].max(axis=0) for end in ("lower", "upper")]
         found[f"mw_{percent}"] = [float(answer[f"mw_{end}"][k]) for end in ("lower", "upper")]
-        found[f"peak_m_{percent}"] = dict(zip(gauges, np.stack(ends, axis=1).tolist(), strict=True))
-    if metadata["interval_levels"]:
+        if "peak_m_lower" in answer:
+            ends = [answer[f"peak_m_{end}"][:, k] for end in ("lower", "upper")]
+            found[f"peak_m_{percent}"] = dict(zip(gauges, np.stack(ends, axis=1).tolist(), strict=True))
+    if "mw_spread" in answer:
         found["mw_spread"] = float(answer["mw_spread"])
         found["weights_m_spread"] = _by(sources, answer["weights_m_spread"])
     return found

@@ -91,13 +91,11 @@ def test_no_validation_records_are_refused():
 
 def test_the_file_keeps_what_others_wrote(tmp_path):
     assert calibration.read_temperature(tmp_path) is None
-    (tmp_path / "calibration.json").write_text(
-        json.dumps({"interval_multipliers": {"mw": [1, 2, 3]}, "temperature": 9})
-    )
+    (tmp_path / "calibration.json").write_text(json.dumps({"intervals": {"mw": [1, 2, 3]}, "temperature": 9}))
     calibration.write_calibration(tmp_path, {"temperature": 1.25, "fitted_on": "40 validation records"})
     tree = json.loads((tmp_path / "calibration.json").read_text())
     assert tree == {
-        "interval_multipliers": {"mw": [1, 2, 3]},
+        "intervals": {"mw": [1, 2, 3]},
         "temperature": 1.25,
         "fitted_on": "40 validation records",
     }

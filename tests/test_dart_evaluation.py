@@ -16,6 +16,7 @@ from seis_tf.judgement import dart_evaluation, evaluation
 from seis_tf.judgement.dart_evaluation import evaluate
 from seis_tf.judgement.dart_methods import Methods, Windows, network_of
 from seis_tf.judgement.dart_scores import TrueWaves
+from seis_tf.judgement.intervals import Intervals
 from seis_tf.judgement.report import Report
 from seis_tf.models import conv1d
 from seis_tf.prepare_dart import prepare_dart
@@ -33,10 +34,10 @@ WINDOW_MIN = 60
 SETTINGS = FakequakeSettings(record_min=70, arrival_error=0, amplitude_error=0)
 
 
-def prepare(folder: Path, seed: int, count: int = 70, **record) -> Path:
+def prepare(folder: Path, seed: int, count: int = 70, split: dict | None = None, **record) -> Path:
     greens = load_greens()
     write_fakequakes(folder / "source", simulate(SETTINGS, greens, count, seed), greens)
-    job = DartJob.model_validate({"record": {"window_min": WINDOW_MIN} | record})
+    job = DartJob.model_validate({"record": {"window_min": WINDOW_MIN} | record, "split": split or {}})
     prepare_dart(folder / "source", folder / "dataset", job)
     return folder / "dataset"
 
@@ -231,6 +232,85 @@ def test_an_ensemble_answers_with_the_mean_of_its_members(dataset, table, write_
     assert scores["mw"]["mae_mw"] == pytest.approx(np.abs(mw - table["mw"][test]).mean(), abs=1e-5)
     assert found["members"] == 3 and found["member_explained_far"]["std"] > 0
     assert "explained_far" not in scores  # no draws, no intervals
+
+
+@pytest.fixture(scope="module")
+def sure(write_run, tmp_path_factory):
+    """A judged run with enough validation events for intervals: its folder, what was returned, and the report."""
+    folder = tmp_path_factory.mktemp("sure")
+    dataset = prepare(folder, seed=3, count=160, split={"valid_fraction": 0.4, "test_fraction": 0.3})
+    write_run(folder / "run", dataset, members=2)
+    reports: list[Report] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dart_evaluation, "write_report", lambda out, report: reports.append(report))
+        found = evaluate(folder / "run", draws=0)
+    return folder / "run", found, reports[0]
+
+
+def test_intervals_are_fitted_on_validation_events_and_go_with_the_run(sure):
+    folder, found, _ = sure
+    run = load_run(folder)
+    table = tables.load(run.config.dataset, shards.SPLITS, ("water_level_m", "weights_m", "mw"))
+    valid, test = table.rows["valid"], table.rows["test"]
+    own = found["uncertainty"]
+    assert (own["fitted_on"], own["tested_on"]) == (len(valid), len(test)) and set(own["draws"]) == {
+        "ensemble",
+        "dropout",
+    }
+    stored = Intervals.model_validate(json.loads((folder / "calibration.json").read_text())["intervals"])
+    assert (stored.events, stored.samples, stored.gauges) == (len(valid), "ensemble of 2 members", NEAR + FAR)
+    # One bin, for there are fewer than 300 events; its ends are those of validation scores, sorted by hand.
+    members = run.predict([table["water_level_m"]]).astype(float)
+    mw = 2 / 3 * (np.log10(4e10 * 5e9 * members.sum(axis=2)) - 9.05)
+    mw_scale = stored.quantities["mw"].scale[0]
+    width = np.sqrt(mw_scale[0] + mw_scale[1] * mw.var(axis=0))
+    scores = (table["mw"] - mw.mean(axis=0)) / width
+    rank = int((len(valid) + 1) * 0.1)
+    ends = stored.quantities["mw"].lower[0][0][1], stored.quantities["mw"].upper[0][0][1]
+    in_order = np.sort(scores[valid])
+    assert ends == pytest.approx((in_order[rank - 1], in_order[-rank]), rel=1e-3)
+    held = np.mean((ends[0] <= scores[test]) & (scores[test] <= ends[1]))
+    assert own["draws"]["ensemble"]["mw"]["calibrated"]["coverage"][1] == pytest.approx(held, abs=1e-9)
+
+
+def test_the_report_shows_how_sure_it_is(sure):
+    _, found, report = sure
+    sections = {section.title: section for section in report.sections}
+    own = sections["How sure is it?"]
+    assert f"{found['uncertainty']['fitted_on']} validation events" in own.text[0]
+    assert own.pictures[0].name == "reliability"
+    waves = next(p.figure for p in sections["Events"].pictures if p.name == "event_1_waves")
+    assert "80 % interval" in [text.get_text() for text in waves.legends[0].get_texts()]
+
+
+def test_another_data_set_is_scored_with_the_runs_own_intervals(sure, tmp_path, no_report):
+    folder = tmp_path / "run"
+    shutil.copytree(sure[0], folder)
+    before = (folder / "calibration.json").read_text()
+    found = evaluate(folder, prepare(tmp_path / "other", seed=5, count=40), draws=0)
+    own = found["uncertainty"]
+    assert (own["fitted_on"], own["tested_on"]) == (sure[1]["uncertainty"]["fitted_on"], 40)
+    assert (folder / "calibration.json").read_text() == before
+
+
+def test_a_calibrated_run_is_exported_with_its_intervals(sure, tmp_path):
+    from seis_tf.serve.export import export
+
+    version = export(sure[0], tmp_path / "models", "slip")
+    extra = version / "assets.extra"
+    check = json.loads((extra / "check.json").read_text())
+    assert check["passed"] and "forecast_m_upper over the largest, against NumPy" in {
+        r["name"] for r in check["results"]
+    }
+    stored = json.loads((sure[0] / "calibration.json").read_text())["intervals"]
+    assert Intervals.model_validate_json((extra / "intervals.json").read_text()) == Intervals.model_validate(stored)
+    assert "fitted to the errors on" in (extra / "MODEL_CARD.md").read_text()
+
+
+def test_with_few_validation_events_there_are_no_intervals(judged):
+    folder, found = judged
+    assert found["uncertainty"] is None and not (folder / "calibration.json").exists()
+    assert "needs the run&#39;s own data set with at least 39 validation events" in (folder / "report.html").read_text()
 
 
 def test_another_data_set_is_judged_as_a_whole_with_the_runs_own_strengths(judged, dataset, tmp_path, no_report):

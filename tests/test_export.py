@@ -13,9 +13,11 @@ from scipy import signal
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
 from seis_tf import jobs, runs, shards
+from seis_tf.judgement import draws
+from seis_tf.judgement.intervals import Intervals
 from seis_tf.serve import waveform_graph
 from seis_tf.serve.check import CheckFailed
-from seis_tf.serve.dart_graph import Bounds, Forecaster
+from seis_tf.serve.dart_graph import Forecaster
 from seis_tf.serve.export import export, versions
 from seis_tf.serve.labels import labels_of
 from seis_tf.serve.waveform_graph import Classifier, raw_input, with_temperature
@@ -179,12 +181,12 @@ def dart_info() -> shards.DatasetInfo:
     )
 
 
-def _forecaster(info: shards.DatasetInfo, members: int = 1, *, use_mask: bool = True, bounds=None) -> Forecaster:
+def _forecaster(info: shards.DatasetInfo, members: int = 1, *, use_mask: bool = True, intervals=None) -> Forecaster:
     settings = Conv1dSettings(widths=(4, 4, 4), dense=5, dropout=0.0, use_mask=use_mask)
     models = [jobs.build(settings, info, seed=seed) for seed in range(members)]
     for model in models:
         model.layers[-1].bias.assign([0.5, 0.0, 2.0])
-    return Forecaster(runs._ensemble(models), info, bounds)
+    return Forecaster(runs._ensemble(models), info, intervals)
 
 
 def _levels(count: int = 4) -> np.ndarray:
@@ -239,22 +241,78 @@ def test_a_bad_window_is_marked_and_answered_with_zeros(dart_info):
     assert nan_under_mask["valid"].numpy().tolist() == [False]
 
 
-def test_intervals_are_so_many_deviations_of_the_members(dart_info):
-    multipliers = {"weights_m": (1.0, 2.0, 3.0), "mw": (2.0, 3.0, 4.0), "forecast_m": (0.5, 1.0, 1.5)}
-    graph = _forecaster(dart_info, members=4, bounds=Bounds(multipliers))
+def test_intervals_that_were_not_fitted_are_so_many_deviations_of_the_members(dart_info):
+    graph = _forecaster(dart_info, members=4)
     level = _levels()
     slip = graph.model([level, np.ones_like(level)]).numpy().astype(np.float64)
     answer = {name: values.numpy() for name, values in graph.forecast(tf.constant(level)).items()}
     waves, mw = graph.greens.waves(slip), magnitude(slip)
+    # of a normal distribution half lies within 0.6745 deviations, 80 % within 1.2816, 95 % within 1.9600
+    normal = (0.67449, 1.28155, 1.95996)
     for name, members in {"weights_m": slip, "mw": mw, "forecast_m": waves}.items():
         mean, std = members.mean(axis=1), members.std(axis=1)
         np.testing.assert_allclose(answer[name], mean, atol=1e-5)
         np.testing.assert_allclose(answer[f"{name}_spread"], std, atol=1e-5)
-        upper = mean[..., None] + std[..., None] * multipliers[name]
-        np.testing.assert_allclose(answer[f"{name}_upper"], upper, atol=2e-5)
+        np.testing.assert_allclose(answer[f"{name}_upper"], mean[..., None] + std[..., None] * normal, atol=2e-5)
     assert answer["weights_m_lower"].min() == 0  # slip is never negative
-    # of a normal distribution half lies within 0.6745 deviations, 80 % within 1.2816, 95 % within 1.9600
-    assert Bounds.normal().multipliers["mw"] == pytest.approx((0.67449, 1.28155, 1.95996), abs=1e-5)
+    after = slice(graph.job.record.window_min + 1, None)
+    np.testing.assert_allclose(answer["peak_m"], waves.mean(axis=1)[:, after].max(axis=1), atol=1e-5)
+    np.testing.assert_allclose(answer["peak_m_spread"], waves[:, :, after].max(axis=2).std(axis=1), atol=1e-5)
+
+
+def _intervals(graph: Forecaster, random: np.random.Generator, **header) -> Intervals:
+    """Any intervals, in three bins of the magnitude."""
+    sizes = {"mw": 1, "weights_m": 3, "peak_m": 2, "forecast_m": 2}
+    quantities = {}
+    for name, channels in sizes.items():
+        ends = np.sort(random.normal(size=(6 if name == "forecast_m" else 3, channels, 6)))
+        quantities[name] = {
+            "scale": random.uniform(0, [1e-3, 4, 0.1], (channels, 3)).tolist(),
+            "lower": ends[..., 2::-1].tolist(),
+            "upper": ends[..., 3:].tolist(),
+            "never_negative": name != "forecast_m",
+            "calm_below": 0.1 * (name == "forecast_m"),
+        }
+    mw = np.sort(graph.forecast(tf.constant(_levels(40)))["mw"].numpy())
+    widest = np.sort(np.argsort(np.diff(mw))[-2:])  # so that rounding moves no event over an edge
+    edges = ((mw[1:] + mw[:-1]) / 2)[widest].tolist()
+    header = {"events": 500, "gauges": graph.greens.gauge_names} | header
+    return Intervals.model_validate({"quantities": quantities, "edges": edges} | header)
+
+
+@pytest.mark.parametrize("members", [1, 4])
+def test_fitted_intervals_are_those_of_numpy(dart_info, members):
+    intervals = _intervals(_forecaster(dart_info, members=members), np.random.default_rng(1))
+    graph = _forecaster(dart_info, members=members, intervals=intervals)
+    level = _levels(40)
+    slip = graph.model([level, np.ones_like(level)]).numpy().astype(np.float64).reshape(40, members, 3)
+    answer = {name: values.numpy() for name, values in graph.forecast(tf.constant(level)).items()}
+    drawn = draws.draws_of(slip.swapaxes(0, 1), graph.greens, graph.job.record.window_min, whole=True)
+    edges = np.array(intervals.edges)
+    assert len(np.unique(draws.bins_of("forecast_m", drawn, edges, True))) == 6
+    for name, own in intervals.quantities.items():
+        bins = draws.bins_of(name, drawn, edges, own.calm_below > 0)
+        for end, expected in zip(("lower", "upper"), own.bounds(drawn[name].predicted, bins), strict=True):
+            received = answer[f"{name}_{end}"].reshape(expected.shape)
+            # A minute at the very edge of what is calm may fall to either side.
+            assert np.mean(np.abs(received - expected) < 1e-4) > 0.9999, (name, end)
+    assert ("mw_spread" in answer) == (members > 1)
+    assert graph.describe()["interval_levels"] == [0.5, 0.8, 0.95]
+    stored = Intervals.model_validate_json(graph.files()["intervals.json"])
+    assert stored == intervals
+
+
+def test_a_single_network_without_fitted_intervals_gives_none(dart_info):
+    graph = _forecaster(dart_info)
+    answer = graph.forecast(tf.constant(_levels()))
+    assert set(answer) == {"weights_m", "mw", "forecast_m", "peak_m", "valid"}
+    assert graph.describe()["interval_levels"] == [] and "intervals.json" not in graph.files()
+
+
+def test_intervals_of_other_gauges_are_refused(dart_info):
+    intervals = _intervals(_forecaster(dart_info), np.random.default_rng(1), gauges=["46404"])
+    with pytest.raises(ValueError, match=r"intervals: gauges: expected .* received \['46404'\]"):
+        _forecaster(dart_info, intervals=intervals)
 
 
 # What is written
@@ -396,7 +454,7 @@ def test_a_run_needs_its_own_data_set(tmp_path, run, tiny_records, write_wavefor
         ('{"temperature": 0}', "temperature: Input should be greater than 0"),
         ('{"temperature": "hot"}', "temperature: Input should be a valid number"),
         ("{", "expected JSON"),
-        ('{"interval_multipliers": {"mw": [1, 2]}}', "interval_multipliers.mw"),
+        ('{"intervals": {"quantities": {"mw": {}}}}', "intervals.quantities.mw.scale"),
     ],
 )
 def test_a_calibration_that_can_not_be_is_refused(tmp_path, untrained_run, data, content, message):
@@ -465,3 +523,4 @@ def test_a_dart_run_is_exported_with_its_greens_functions(tmp_path, untrained_ru
     assert check["passed"] and check["records"] > 1
     card = (folder / "assets.extra" / "MODEL_CARD.md").read_text()
     assert "an ensemble of 2" in card and "Central intervals of 50%, 80%, 95%" in card
+    assert "They were not fitted to any errors" in card

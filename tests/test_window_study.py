@@ -93,6 +93,27 @@ def test_rows_are_flat_with_what_is_not_known_left_out():
     assert nnls["explained_far_low"] is nnls["network_better_by_low"] is None and nnls["false_share"] is None
 
 
+def test_how_sure_the_network_is_has_rows_and_tables_of_its_own():
+    own = {
+        "climatology": {"crps": 0.3},
+        "raw": {"crps": 0.2},
+        "calibrated": {"crps": 0.1, "coverage": [0.5, 0.81, 0.96], "below": [0.2, 0.1, 0.0], "width": [0.1, 0.2, 0.3]},
+    }
+    sure = {"levels": [0.5, 0.8, 0.95], "fitted_on": 50, "tested_on": 20, "draws": {"network": {"mw": own}}}
+    found = {15: metrics(network=0.5, hybrid=0.4, smoothed_nnls=0.1) | {"uncertainty": sure}}
+    found[30] = metrics(network=0.5, hybrid=0.4, smoothed_nnls=0.1) | {"uncertainty": None}
+    assert window_study.uncertainty_rows(30, found[30]) == []
+    [row] = window_study.uncertainty_rows(15, found[15])
+    assert (row["draws"], row["quantity"], row["climatology_crps"]) == ("network", "mw", 0.3)
+    assert (row["calibrated_coverage_95"], row["calibrated_width_80"], row["raw_coverage_50"]) == (0.96, 0.2, None)
+    rows = [row for minutes, each in found.items() for row in window_study.study_rows(minutes, each)]
+    section = window_study.study_report(rows, found).sections[-1]
+    assert section.title == "How sure is it?"
+    assert [table.rows for table in section.tables] == [
+        [["15 min", "0.100", "0.300", "0.200", "–", "50.0 / 81.0 / 96.0 %", "0.200"]]
+    ]
+
+
 def test_the_report_says_who_is_ahead_and_when():
     found = {
         15: metrics(network=0.5, hybrid=0.4, smoothed_nnls=0.1, nnls=-90.0, mean=0.1),

@@ -2,7 +2,7 @@
 
 The network, plain and smoothed NNLS and the hybrid of both answer the same windows with the same masks; the mean of the
 training weights and no slip at all stand below them. Strengths are chosen on validation events only, and intervals are
-over events.
+over events. Intervals of the network's answers are fitted on validation events and go with the run.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ import numpy as np
 from seis_tf.files import write_atomically, write_json
 from seis_tf.inversion import Choice, peak_amplitude
 from seis_tf.judgement import dart_scores
+from seis_tf.judgement.calibration import write_calibration
 from seis_tf.judgement.dart_judged import JudgedDart, judge
 from seis_tf.judgement.dart_methods import NETWORK, TRUE_SLIP, Answers, Methods, Windows
 from seis_tf.judgement.dart_report import report_of
 from seis_tf.judgement.dart_scores import THRESHOLD_M, WaveErrors
+from seis_tf.judgement.dart_uncertainty import sureness
 from seis_tf.judgement.report import write_report
 from seis_tf.runs import Run, load_run
 
 WRITTEN = (NETWORK, "hybrid", "smoothed_nnls", "nnls")
-_STEPS = 5
+_STEPS = 6
 
 
 def evaluate(
@@ -39,6 +41,9 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Judges a DART network beside the classical answers and writes what was found.
+
+    On the run's own data the intervals that were fitted on its validation events are written to its `calibration.json`,
+    from where an export takes them.
 
     Args:
         run_folder: a finished run of task dart, or its folder.
@@ -67,16 +72,21 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
     metrics = metrics_of(judged, threshold_m, draws)
     progress(3, _STEPS)
-    write_atomically(out / "predictions.csv", predictions_csv(judged).encode())
-    write_report(out, report_of(judged, metrics))
+    sure = sureness(judged)
+    metrics["uncertainty"] = None if sure is None else sure.metrics
+    if sure is not None and judged.own:
+        write_calibration(run.folder, {"intervals": sure.intervals.model_dump(mode="json")})
     progress(4, _STEPS)
+    write_atomically(out / "predictions.csv", predictions_csv(judged).encode())
+    write_report(out, report_of(judged, metrics, None if sure is None else sure.intervals))
+    progress(5, _STEPS)
     write_json(out / "metrics.json", metrics)
     progress(_STEPS, _STEPS)
     return metrics
 
 
 def metrics_of(judged: JudgedDart, threshold_m: float = THRESHOLD_M, draws: int = 1000) -> dict[str, Any]:
-    """Everything that is told of a run in numbers: what `metrics.json` holds."""
+    """Everything that is told of a run in numbers but how sure it is: what `metrics.json` holds."""
     run, true, main = judged.run, judged.windows.true, judged.rows[judged.main]
     splits = {
         part: _scores(judged, judged.methods, rows, _rows_of(judged.answers, rows), threshold_m, draws)

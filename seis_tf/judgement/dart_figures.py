@@ -50,6 +50,7 @@ def event_waves(
     *,
     step_min: int = 1,
     truth_m: np.ndarray | None = None,
+    band_m: Sequence[np.ndarray] | None = None,
     last_min: int = 240,
 ) -> Figure:
     """What was recorded, what was fitted to it, and how it goes on: a panel for each gauge.
@@ -64,6 +65,7 @@ def event_waves(
         title: over the figure.
         step_min: minutes a sample.
         truth_m: the wave without noise [minute, gauge]; None where nobody knows it.
+        band_m: lower and upper ends of the first method's 80 % intervals, each [minute, gauge]; drawn after the window.
         last_min: end of the time axis.
     """
     seen = [name for name in gauges if name in buoys]
@@ -82,6 +84,10 @@ def event_waves(
             name = names[row]
             waves = {method: wave[:, list(gauges).index(name)] for method, wave in forecasts_m.items()}
             true = None if truth_m is None else truth_m[:, list(gauges).index(name)]
+            if band_m is not None:
+                ends = [values[window_min:, list(gauges).index(name)] * _CM for values in band_m]
+                minute, shade = window_min + np.arange(len(ends[0])), _look(next(iter(waves)), 0)[0]
+                axes.fill_between(minute, *ends, color=shade, alpha=0.18, lw=0, label="80 % interval")
             _draw_waves(axes, waves, true, window_min)
             words = f"{name}, ahead" if name in ahead else name
             if name in buoys:
@@ -154,8 +160,7 @@ def scatter(
     panels = figure.subplots(1, len(predicted), sharey=True, squeeze=False)[0]
     everything = np.concatenate([true, *predicted.values()])
     low, high = float(everything.min()), float(everything.max())
-    margin = 0.04 * (high - low) or 0.1
-    ends = np.array([low - margin, high + margin])
+    ends = np.array([low, high]) + (0.04 * (high - low) or 0.1) * np.array([-1, 1])
     for i, (axes, (name, values)) in enumerate(zip(panels, predicted.items(), strict=True)):
         shade, _, marker = _look(name, i)
         axes.plot(ends, ends, color=QUIET, lw=1, ls=":", label="1 : 1")

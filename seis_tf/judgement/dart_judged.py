@@ -32,7 +32,8 @@ class JudgedDart:
         windows: of all records.
         methods: with strengths from the run's own validation events, where those are at hand.
         answers: for all records.
-        valid: validation windows, for choosing strengths anew where a buoy is silent; None where not at hand.
+        train: the run's own training windows, None where not at hand.
+        valid: likewise its validation windows, for choosing strengths anew where a buoy is silent and for intervals.
         greens: functions of the gauges of `windows.true`.
         from_slip: whether the data set holds no waves, so that truth is what the true slip makes.
         seen: events of another data set that are also among the run's training events; None where not known.
@@ -46,6 +47,7 @@ class JudgedDart:
     windows: Windows
     methods: Methods
     answers: Answers
+    train: Windows | None
     valid: Windows | None
     greens: GreensFunctions
     from_slip: bool
@@ -113,20 +115,23 @@ def judge(run: Run, data: Path | str | None) -> JudgedDart:
     methods = Methods(
         network_of(run), observed.matrix(job.record.window_min, job.record.step_min), info.source_names, greens.area_m2
     )
-    rows, valid, seen = table.rows, None, None
+    rows, train, valid, seen = table.rows, None, None, None
     if own:
-        valid = windows.rows(rows["valid"])
+        train, valid = (windows.rows(rows[part]) for part in ("train", "valid"))
         methods = replace(methods, mean_m=_mean_of(table)).chosen_on(valid, greens)
     else:
         rows = {"all": np.concatenate([table.rows[split] for split in SPLITS])}
         if (own_table := _own_records(run)) is not None:
-            valid = _windows(own_table, greens, job).rows(own_table.rows["valid"])
+            both = _windows(own_table, greens, job)
+            train, valid = (both.rows(own_table.rows[part]) for part in ("train", "valid"))
             methods = replace(methods, mean_m=_mean_of(own_table)).chosen_on(valid, greens)
-            train = own_table["record_id"][own_table.rows["train"]]
-            seen = len(np.intersect1d(train, table["record_id"]))
+            trained = own_table["record_id"][own_table.rows["train"]]
+            seen = len(np.intersect1d(trained, table["record_id"]))
     answers = methods.answer(windows.level_m, windows.mask)
     from_slip = "truth_m" not in table.columns
-    return JudgedDart(run, info, folder, table.columns, rows, windows, methods, answers, valid, greens, from_slip, seen)
+    return JudgedDart(
+        run, info, folder, table.columns, rows, windows, methods, answers, train, valid, greens, from_slip, seen
+    )
 
 
 def _windows(table: tables.Table, greens: GreensFunctions, job: DartJob) -> Windows:

@@ -21,7 +21,9 @@ from seis_tf.judgement.dart_sections import (
     time_text,
 )
 from seis_tf.judgement.evaluation_sections import PARTS, loss_picture
+from seis_tf.judgement.intervals import Intervals
 from seis_tf.judgement.report import KeyNumber, Picture, Report, Section, Table, simulated_notice
+from seis_tf.judgement.uncertainty_section import uncertainty_section
 from seis_tf.judgement.units import count, listed, percent
 
 if TYPE_CHECKING:
@@ -30,14 +32,21 @@ if TYPE_CHECKING:
 _MODELS = {"conv1d": "1-D CNN", "slip_mlp": "fully connected network"}
 
 
-def report_of(judged: JudgedDart, metrics: Metrics) -> Report:
-    """The page of one evaluation."""
+def report_of(judged: JudgedDart, metrics: Metrics, intervals: Intervals | None = None) -> Report:
+    """The page of one evaluation.
+
+    Args:
+        judged: what was judged.
+        metrics: the content of `metrics.json`.
+        intervals: of the run's answers; None where there were too few validation events.
+    """
     main = metrics["splits"][judged.main]
     sections = [
         _scores_section(judged, metrics),
         gauges_section(metrics),
         peaks_section(judged, metrics),
-        examples_section(judged, metrics),
+        uncertainty_section(metrics),
+        examples_section(judged, metrics, intervals),
         conditions_section(metrics),
         method_section(judged, metrics),
     ]

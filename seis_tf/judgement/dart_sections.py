@@ -11,6 +11,8 @@ from seis_tf.judgement import dart_figures, dart_maps
 from seis_tf.judgement.dart_figures import SHORT
 from seis_tf.judgement.dart_methods import NETWORK
 from seis_tf.judgement.dart_scores import ARRIVAL_FLOOR_M, WaveErrors
+from seis_tf.judgement.dart_uncertainty import wave_band
+from seis_tf.judgement.intervals import Intervals
 from seis_tf.judgement.report import Picture, Section, Table
 from seis_tf.judgement.units import count, listed, percent
 
@@ -106,7 +108,7 @@ def _scatters(judged: JudgedDart, main: Metrics, threshold: float) -> list[Pictu
     return pictures
 
 
-def examples_section(judged: JudgedDart, metrics: Metrics) -> Section:
+def examples_section(judged: JudgedDart, metrics: Metrics, intervals: Intervals | None) -> Section:
     rival = RIVAL if RIVAL in judged.answers.weights_m else "nnls"
     pictures = []
     for number, (row, words) in enumerate(_examples(judged, metrics["threshold_m"]), start=1):
@@ -114,9 +116,11 @@ def examples_section(judged: JudgedDart, metrics: Metrics) -> Section:
         waves = {name: judged.forecast(slip[None])[0] for name, slip in slips.items()}
         true, mw = judged.windows.true, float(judged.columns["mw"][row])
         event = f"{judged.columns['record_id'][row]}, Mw {mw:.2f}"
+        members, window_min = judged.answers.members[:, row], judged.windows.true.window_min
+        band = None if intervals is None else wave_band(intervals, members, judged.greens, window_min)
         figure = dart_figures.event_waves(
             judged.windows.level_m[row], judged.windows.mask[row], judged.record.buoys, true.gauge_names, waves,
-            true.window_min, event, step_min=judged.record.step_min, truth_m=true.waves_m[row],
+            true.window_min, event, step_min=judged.record.step_min, truth_m=true.waves_m[row], band_m=band,
             last_min=min(240, true.waves_m.shape[1] - 1),
         )  # fmt: skip
         pictures.append(Picture(f"event_{number}_waves", figure, f"{words}. Shaded: the window.", "wide"))

@@ -1,7 +1,8 @@
 """How long must one wait? One source of events prepared, trained on and judged for windows of several lengths.
 
 OUT/window-045/dataset and OUT/window-045/run hold each length's data set and judged run; OUT/window_study.csv has a
-line for each length and method, and OUT/report.html the figure. A study that was interrupted goes on where it was.
+line for each length and method, OUT/window_uncertainty.csv one for each length, quantity and kind of draws, and
+OUT/report.html the figure. A study that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from seis_tf.judgement.dart_methods import NETWORK, TRUE_SLIP
 from seis_tf.judgement.dart_scores import THRESHOLD_M
 from seis_tf.judgement.dart_sections import RIVAL, number_text
 from seis_tf.judgement.report import Picture, Report, Section, Table, simulated_notice, write_report
+from seis_tf.judgement.uncertainty_section import window_tables
 from seis_tf.judgement.units import listed
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.presets import preset_tree
@@ -99,8 +101,11 @@ def window_study(
         found[minutes] = dart_evaluation.evaluate(run, threshold_m=threshold_m, draws=draws)
     rows = [row for minutes, metrics in found.items() for row in study_rows(minutes, metrics)]
     write_atomically(out / "window_study.csv", _as_csv(rows).encode())
+    sure = [row for minutes, metrics in found.items() for row in uncertainty_rows(minutes, metrics)]
+    if sure:
+        write_atomically(out / "window_uncertainty.csv", _as_csv(sure).encode())
     write_report(out, study_report(rows, found))
-    write_json(out / "metrics.json", {"task": "window study", "rows": rows})
+    write_json(out / "metrics.json", {"task": "window study", "rows": rows, "uncertainty": sure})
     return rows
 
 
@@ -120,6 +125,25 @@ def study_rows(window_min: int, metrics: dict[str, Any]) -> Rows:
             row[f"{column}_low"], row[f"{column}_high"] = beside.get(key, (None, None))
         row["seconds_per_event"] = metrics["seconds_per_event"].get(name, {}).get("alone")
         rows.append(row)
+    return rows
+
+
+def uncertainty_rows(window_min: int, metrics: dict[str, Any]) -> Rows:
+    """Coverage, width and CRPS of one evaluation: a flat row for each quantity and kind of draws; none without."""
+    found = metrics.get("uncertainty")
+    rows = []
+    for kind, quantities in (found or {"draws": {}})["draws"].items():
+        for name, own in quantities.items():
+            row: dict[str, Any] = {"window_min": window_min, "draws": kind, "quantity": name}
+            row |= {"fitted_on": found["fitted_on"], "tested_on": found["tested_on"]}
+            row["climatology_crps"] = own["climatology"]["crps"]
+            for stage in ("raw", "calibrated"):
+                row[f"{stage}_crps"] = own[stage]["crps"]
+                for score in ("coverage", "width"):
+                    values = own[stage].get(score, [None] * len(found["levels"]))
+                    for level, value in zip(found["levels"], values, strict=True):
+                        row[f"{stage}_{score}_{100 * level:g}"] = value
+            rows.append(row)
     return rows
 
 
@@ -164,8 +188,21 @@ def study_report(rows: Rows, found: dict[int, dict[str, Any]]) -> Report:
         sections=[
             Section("Error against window length", text, (), [Picture("windows", figure, "Test events.", "wide")]),
             Section("In numbers", ["Each window's own report is in window-MMM/run/report.html."], tables),
+            *_sureness(found),
         ],
     )
+
+
+def _sureness(found: dict[int, dict[str, Any]]) -> list[Section]:
+    known = {minutes: each["uncertainty"] for minutes, each in found.items() if each.get("uncertainty")}
+    if not known:
+        return []
+    text = (
+        "Intervals of the network fitted on validation events, conformal, in bins of the predicted magnitude. Raw is "
+        "what the spread of the draws alone says. CRPS is of the whole predictive distribution; climatology answers "
+        "every event with all that happened in training. Each window's report says more."
+    )
+    return [Section("How sure is it?", [text], window_tables(known))]
 
 
 def _answer(rows: Rows, windows: Sequence[int]) -> str:

@@ -1,0 +1,132 @@
+"""A judged DART run -> how sure its answers are: intervals fitted on its validation events, shown to hold on test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seis_tf.judgement import uncertainty
+from seis_tf.judgement.dart_judged import JudgedDart
+from seis_tf.judgement.dart_methods import Windows
+from seis_tf.judgement.draws import bins_of, draws_of, truth_of
+from seis_tf.judgement.intervals import LEVELS, Intervals
+from seis_tf.judgement.mc_dropout import PASSES, dropout_layers, dropout_samples
+from seis_tf.judgement.uncertainty import WAVES, calibrate
+from seis_tf.runs import single_model
+from seis_tf.unit_sources import GreensFunctions
+
+ENSEMBLE, ALONE, DROPOUT = "ensemble", "network", "dropout"
+Slips = tuple[np.ndarray, np.ndarray]  # of validation and of judged events, [draw, event, source]
+
+
+@dataclass(frozen=True, eq=False)
+class Sureness:
+    """What was found.
+
+    Attributes:
+        metrics: the entry `uncertainty` of `metrics.json`.
+        intervals: of the run's own answers, as they go with it.
+    """
+
+    metrics: dict[str, Any]
+    intervals: Intervals
+
+
+def sureness(judged: JudgedDart) -> Sureness | None:
+    """Intervals and their scores; None where there are no validation events, or too few.
+
+    Waves are left out where nobody knows the true ones: those of the true slip come from the very functions of the
+    forecast.
+    """
+    if judged.valid is None or judged.train is None or not uncertainty.enough(len(judged.valid.weights_m)):
+        return None
+    test = judged.windows.rows(judged.rows[judged.main])
+    gauges, info = judged.greens.gauge_names, judged.run.config.info
+    waves = not judged.from_slip and info.has("truth_m") and set(gauges) <= set(info.forecast_gauges)
+    windows = {"train": judged.train, "valid": judged.valid, "test": test}
+    return assess(_slips(judged, test), windows, judged.greens, _words(judged), waves)
+
+
+def assess(
+    slips: dict[str, Slips], windows: dict[str, Windows], greens: GreensFunctions, words: str, waves: bool = True
+) -> Sureness:
+    """Fits intervals on validation events and scores them on test events, for each kind of draws.
+
+    Args:
+        slips: kind of draws to their slip for validation and test events; the first kind's intervals are kept.
+        windows: of "train" (for climatology), "valid" and "test" events.
+        greens: functions of the gauges of the windows' waves.
+        words: whose draws the first are.
+        waves: whether true waves are known.
+
+    Raises:
+        ValueError: too few validation events.
+    """
+    truth = {part: truth_of(own, greens) for part, own in windows.items()}
+    for own in () if waves else truth.values():
+        for name in WAVES:
+            own.pop(name, None)
+    true, found, kept = windows["test"].true, {}, None
+    for kind, both in slips.items():
+        valid, test = (draws_of(slip, greens, true.window_min) for slip in both)
+        calibration = calibrate(truth["valid"], valid)
+        known = (truth["train"], truth["test"], test, calibration)
+        found[kind] = uncertainty.scores(*known, greens.gauge_names, true.far_columns)
+        kept = kept or calibration
+    counts = {part: len(own["mw"]) for part, own in truth.items()}
+    metrics = {
+        "levels": list(LEVELS),
+        "fitted_on": counts["valid"],
+        "tested_on": counts["test"],
+        "edges": kept.edges.tolist(),
+        "limits": uncertainty.limits(counts["test"], counts["valid"]),
+        "draws": found,
+    }
+    return Sureness(metrics, kept.intervals(words, greens.gauge_names))
+
+
+def wave_band(
+    intervals: Intervals, slip_m: np.ndarray, greens: GreensFunctions, window_min: int, level: float = 0.8
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Ends of one event's wave from minute 0 on, each [minute, gauge]; None where waves have no intervals.
+
+    Args:
+        intervals: of the run.
+        slip_m: [draw, source].
+        greens: functions of the gauges, in the order of the intervals'.
+        window_min: end of what was seen.
+        level: one of the intervals'.
+    """
+    if "forecast_m" not in intervals.quantities:
+        return None
+    own = intervals.quantities["forecast_m"]
+    draws = draws_of(slip_m[:, np.newaxis], greens, window_min, whole=True)
+    bins = bins_of("forecast_m", draws, np.array(intervals.edges), own.calm_below > 0)
+    both = own.bounds(draws["forecast_m"].predicted, bins)
+    lower, upper = (ends[0, ..., intervals.levels.index(level)] for ends in both)
+    return lower, upper
+
+
+def _words(judged: JudgedDart) -> str:
+    members = judged.run.members
+    return f"ensemble of {members} members" if members > 1 else "one network"
+
+
+def _slips(judged: JudgedDart, test: Windows) -> dict[str, Slips]:
+    """The run's own answers, and MC dropout of its first member where that has dropout."""
+    valid, rows = judged.valid, judged.rows
+    if judged.own:
+        own = tuple(judged.answers.members[:, rows[part]] for part in ("valid", "test"))
+    else:
+        own = (judged.methods.network(valid.level_m, valid.mask), judged.answers.members[:, rows[judged.main]])
+    slips = {ENSEMBLE if judged.run.members > 1 else ALONE: own}
+    model = single_model(judged.run)
+    if dropout_layers(model):
+        inputs = [
+            [np.where(part.mask, part.level_m, 0).astype(np.float32), part.mask.astype(np.float32)][: len(model.inputs)]
+            for part in (valid, test)
+        ]
+        slips[DROPOUT] = tuple(dropout_samples(model, values, PASSES) for values in inputs)
+    return slips
