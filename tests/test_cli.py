@@ -121,3 +121,29 @@ def test_a_wrong_settings_file_is_refused_with_its_name(tmp_path, content, messa
 def test_a_preset_of_another_model_is_refused():
     with pytest.raises(ValueError, match="preset exercise: expected model mlp, received cnn"):
         preset_tree("cnn", "exercise")
+
+
+def printed_by_predict(monkeypatch, capsys, answers) -> list[str]:
+    from seis_tf.serve import predict as prediction
+
+    monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: answers)
+    cli.app(["predict", "MODELS/x", "records"], standalone_mode=False)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_predict_prints_a_row_a_record_with_whole_names(monkeypatch, capsys):
+    name = "a_name_that_is_longer_than_a_column_of_a_narrow_table.mseed"
+    answers = [{"record": f"/some/where/{i}/{i}_{name}", "class_name": "AE"} for i in range(2)]
+    lines = printed_by_predict(monkeypatch, capsys, answers)
+    assert [line.split()[1] for line in lines if name in line] == [f"{i}_{name}" for i in range(2)]
+    # The same name in two folders: only the path tells them apart.
+    same = [{"record": f"/some/{i}/{name}", "class_name": "AE"} for i in range(2)]
+    assert sum(f"/some/{i}/{name}" in "".join(printed_by_predict(monkeypatch, capsys, same)) for i in range(2)) == 2
+
+
+def test_predict_prints_many_values_downwards(monkeypatch, capsys):
+    weights = {f"acsza{number}": float(number) for number in range(54, 66)}
+    answers = [{"record": "quake", "mw": 8.5, "weights_m": weights}]
+    lines = printed_by_predict(monkeypatch, capsys, answers)
+    assert sum("acsza" in line for line in lines) == 12
+    assert any(line.split()[1:-1] == ["weights_m", "acsza54", "│", "54"] for line in lines)

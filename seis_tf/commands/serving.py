@@ -10,6 +10,8 @@ import typer
 
 from seis_tf.commands import console
 
+_MOST_COLUMNS = 12
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
@@ -95,7 +97,11 @@ def predict(
         names = [os.path.basename(str(row[header[0]])) for row in rows]
         if len(set(names)) == len(names):
             rows = [row | {header[0]: name} for row, name in zip(rows, names, strict=True)]
-        console.print_table(str(model), header, [list(row.values()) for row in rows])
+        if len(header) > _MOST_COLUMNS:  # slip on every unit source, say: downwards, a column a record
+            downwards = [[key, *(row[key] for row in rows)] for key in header[1:]]
+            console.print_table(str(model), [header[0], *(row[header[0]] for row in rows)], downwards)
+        else:
+            console.print_table(str(model), header, [list(row.values()) for row in rows])
 
 
 def serve(
