@@ -50,6 +50,10 @@ class Client(oracle_client.OracleClient):
 
     def __init__(self, oracle: kt.Oracle, timeout_s: float):
         super().__init__(oracle)
+        # gRPC's own pauses between attempts grow to minutes: a chief that is back would not be found in time.
+        address = ":".join(os.environ[f"KERASTUNER_ORACLE_{part}"] for part in ("IP", "PORT"))
+        channel = grpc.insecure_channel(address, [("grpc.max_reconnect_backoff_ms", 1000)])
+        self.stub = protos.get_service_grpc().OracleStub(channel)
         oracle_client.TIMEOUT = self.timeout_s = timeout_s
         self._running: set[str] = set()
         self._beat_every = max(timeout_s / 5, 0.2)
