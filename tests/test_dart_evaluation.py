@@ -137,6 +137,26 @@ def test_scores_are_those_of_the_predictions(judged, table):
             assert scores["mse_m2"] == pytest.approx(mse, rel=2e-3)
 
 
+def test_gains_of_peaks_are_fitted_on_validation_events_alone(judged, table):
+    folder, found = judged
+
+    def peaks(split: str, answer: str) -> np.ndarray:
+        rows, records = predictions(folder), table["record_id"][table.rows[split]]
+        return np.array([[float(rows[r, answer][f"peak_{name}_m"]) for name in FAR] for r in records])
+
+    for answer in ("network", "smoothed_nnls"):
+        corrected = found["splits"]["test"]["methods"][answer]["peaks_corrected"]
+        gains = [
+            np.linalg.lstsq(peaks("valid", answer)[:, [k]], peaks("valid", "truth")[:, k], rcond=None)[0][0]
+            for k in range(len(FAR))
+        ]
+        assert list(corrected["gains"]) == list(FAR)
+        assert list(corrected["gains"].values()) == pytest.approx(gains, rel=5e-3)
+        predicted, true = peaks("test", answer) * gains, peaks("test", "truth")
+        slope = np.polyfit(predicted.ravel(), true.ravel(), 1)[0]
+        assert corrected["true_on_predicted"] == pytest.approx(slope, rel=1e-2)
+
+
 def test_the_network_is_the_runs_and_its_magnitude_is_of_its_slip(judged, table):
     folder, found = judged
     test = table.rows["test"]

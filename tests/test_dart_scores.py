@@ -166,3 +166,13 @@ def test_no_alarm_and_no_wave_have_no_rates():
 def test_members_mean_and_spread():
     assert dart_scores.over_seeds([0.5, None, 0.7]) == pytest.approx({"mean": 0.6, "std": np.sqrt(0.02)})
     assert dart_scores.over_seeds([None]) is None
+
+
+def test_gains_are_least_squares_through_the_origin_at_each_gauge():
+    predicted = np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.5, 3.0, 0.0]])
+    true = predicted * [1.25, 0.5, 1.0] + [[0.1, 0, 0.3], [0, 0, 0], [0, 0, 0]]
+    # The first gauge by hand: (1 * 1.35 + 2 * 2.5 + 0.5 * 0.625) / (1 + 4 + 0.25); the third predicts nothing.
+    expected = [(1.35 + 5 + 0.3125) / 5.25, 0.5, 1.0]
+    np.testing.assert_allclose(dart_scores.peak_gains(true, predicted), expected)
+    slopes = [np.linalg.lstsq(predicted[:, [k]], true[:, k], rcond=None)[0][0] for k in (0, 1)]
+    np.testing.assert_allclose(dart_scores.peak_gains(true, predicted)[:2], slopes)

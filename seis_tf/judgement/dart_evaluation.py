@@ -92,6 +92,7 @@ def metrics_of(judged: JudgedDart, threshold_m: float = THRESHOLD_M, draws: int 
         part: _scores(judged, judged.methods, rows, _rows_of(judged.answers, rows), threshold_m, draws)
         for part, rows in judged.rows.items()
     }
+    _add_corrected_peaks(judged, splits)
     far = true.far_columns
     members = [
         WaveErrors.of(replace(true, waves_m=true.waves_m[main]), judged.forecast(weights[main])).explained(far)
@@ -176,6 +177,31 @@ def _scores(
         for name, intervals in dart_scores.beside(errors, true.far_columns, NETWORK, draws).items():
             found[name]["explained_far"] = intervals
     return {"events": len(rows), "methods": found}
+
+
+def _add_corrected_peaks(judged: JudgedDart, splits: dict[str, Any]) -> None:
+    """Scores of peaks at the far gauges after each method's gain at each gauge, fitted on validation events."""
+    if judged.valid is None:
+        return
+    valid = judged.valid
+    if judged.own:
+        answered = _rows_of(judged.answers, judged.rows["valid"])
+    else:
+        answered = judged.methods.answer(valid.level_m, valid.mask)
+    far = judged.windows.true.far_columns
+    fitted_on = peak_amplitude(valid.true.after()[:, :, far])
+    for name, weights in answered.weights_m.items():
+        fitted = peak_amplitude(valid.true.after(judged.forecast(weights))[:, :, far])
+        gains = dart_scores.peak_gains(fitted_on, fitted)
+        for part, found in splits.items():
+            rows = judged.rows[part]
+            true = replace(judged.windows.true, waves_m=judged.windows.true.waves_m[rows])
+            forecast = judged.forecast(judged.answers.weights_m[name][rows])
+            peaks, expected = (peak_amplitude(true.after(waves)[:, :, far]) for waves in (forecast, None))
+            found["methods"][name]["peaks_corrected"] = {
+                "gains": dict(zip(true.far, gains.tolist(), strict=True)),
+                **dart_scores.peak_scores(expected, peaks * gains),
+            }
 
 
 def _conditions(judged: JudgedDart, seen: Windows) -> Iterator[tuple[str, Windows, np.ndarray, Methods]]:

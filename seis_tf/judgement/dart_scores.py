@@ -143,6 +143,24 @@ def peak_scores(true_m: np.ndarray, predicted_m: np.ndarray) -> dict[str, float 
     }
 
 
+def peak_gains(true_m: np.ndarray, predicted_m: np.ndarray) -> np.ndarray:
+    """What forecast peaks are to be multiplied with at each gauge: least squares through the origin.
+
+    A forecast of the likeliest wave has lower peaks than the waves that come, and so have Green's functions whose
+    errors smooth interfering waves. Correcting a forecast by regression on earlier cases is what weather services do
+    (model output statistics, Glahn and Lowry 1972).
+
+    Args:
+        true_m, predicted_m: [event, gauge] of events that are not judged.
+
+    Returns:
+        float64 [gauge]; 1 where nothing was predicted at all.
+    """
+    true, predicted = (np.asarray(values, np.float64) for values in (true_m, predicted_m))
+    energy = np.square(predicted).sum(axis=0)
+    return np.divide((true * predicted).sum(axis=0), energy, out=np.ones_like(energy), where=energy > 0)
+
+
 def arrival_scores(true: TrueWaves, forecast_m: np.ndarray) -> dict[str, float | int | None]:
     """Arrival times at the far gauges, of waves that had not come by the window's end and are 1 cm high or more.
 

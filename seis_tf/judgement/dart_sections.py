@@ -37,11 +37,12 @@ def gauges_section(metrics: Metrics) -> Section:
 
 def peaks_section(judged: JudgedDart, metrics: Metrics) -> Section:
     main, threshold = metrics["splits"][judged.main]["methods"], metrics["threshold_m"]
-    header = ["", "bias (cm)", "scatter (cm)", "true on predicted", "predicted on true", "R²"]
+    header = ["", "bias (cm)", "scatter (cm)", "true on predicted", "after gains", "predicted on true", "R²"]
     peaks = [
         [SHORT[name], *(number_text(100 * s[key], 1, "+" if key == "bias_m" else "") for key in ("bias_m", "std_m")),
-         *(number_text(s[key], 2) for key in ("true_on_predicted", "predicted_on_true", "r2"))]
-        for name, s in ((name, found["peaks"]) for name, found in main.items())
+         number_text(s["true_on_predicted"], 2), number_text(corrected.get("true_on_predicted"), 2),
+         *(number_text(s[key], 2) for key in ("predicted_on_true", "r2"))]
+        for name, s, corrected in ((n, found["peaks"], found.get("peaks_corrected", {})) for n, found in main.items())
     ]  # fmt: skip
     alarm_header = ["", "right", "missed", "false", "calm", "missed, of waves", "false, of alarms"]
     alarms = [
@@ -68,7 +69,8 @@ def peaks_section(judged: JudgedDart, metrics: Metrics) -> Section:
     arrivals = main[NETWORK]["arrival"]["count"]
     text = [
         f"Peaks are the highest crests after the window at {listed(metrics['far'])}. A slope of true on predicted "
-        "peaks above 1 means that large waves are under-predicted, whatever R² is.",
+        "peaks above 1 means that large waves are under-predicted, whatever R² is. After gains: the same slope when an "
+        "answer's peaks at each gauge are multiplied with a number that was fitted to its validation events.",
         f"Arrival is when a quarter of the largest height is first reached, of the {arrivals:,} waves of at least "
         f"{100 * ARRIVAL_FLOOR_M:g} cm that had not come by the window's end.",
     ]
