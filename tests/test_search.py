@@ -347,6 +347,28 @@ def test_folds_score_a_trial_by_grouped_cross_validation(dataset, tmp_path):
     assert trainer.run([TrialJob("a", job())])["a"].spreads["val_mse"] > 0
 
 
+def test_the_page_joins_widths_and_names_what_failed(dataset, space_file, tmp_path):
+    space_file.write_text(json.dumps(SMALL | {"model.hidden": {"kind": "widths", "layers": [1, 2], "values": [8, 16]}}))
+    rows = search.search(dataset, tmp_path / "s", settings(trials=4, epochs=1), space_file=space_file)
+    rows[-1] |= {"score": None, "status": "FAILED", "reason": "planted <reason>"}
+    page = report.write(tmp_path / "s", settings(trials=4), rows).read_text()
+    deep = next(row for row in rows[:3] if row["model.hidden.layers"] == 2)
+    assert f"<td>{deep['model.hidden.0']}-{deep['model.hidden.1']}</td>" in page
+    assert "planted &lt;reason&gt;" in page
+    assert "3 failed" not in page
+    assert "1 failed, 4 planned" in page
+    assert "best-run/report.html" not in page
+
+
+def test_the_best_job_is_trained_again_and_judged_once_on_test(dataset, space_file, tmp_path):
+    out = tmp_path / "s"
+    rows = search.search(dataset, out, settings(trials=2, epochs=1), space_file=space_file)
+    assert results.retrained(out) is None
+    assert results.retrain(dataset, out) == json.loads((out / "best-run" / "metrics.json").read_text())
+    page = report.write(out, settings(trials=2), rows, results.retrained(out)).read_text()
+    assert "judged once on the test split: see best-run/report.html" in page
+
+
 def test_best_so_far_is_a_running_best():
     assert np.array_equal(report.best_so_far([3, 5, 2, 4], "val_loss"), [3, 3, 2, 2])
     assert np.array_equal(report.best_so_far([3, 5, 2, 4], "val_accuracy"), [3, 5, 5, 5])

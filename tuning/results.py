@@ -16,6 +16,7 @@ from seis_tf.settings.training import TrainJob
 from seis_tf.tuning import oracles, spaces
 from seis_tf.tuning.settings import SearchSettings
 
+_RETRAINED = "best-run"
 _ENOUGH = 10  # trials before a share of failures says something
 
 
@@ -96,15 +97,26 @@ def check_failures(rows: list[dict[str, Any]], out: Path) -> None:
 def retrain(dataset: Path | str, out: Path) -> dict[str, Any]:
     """Trains the best job on the train split and judges it once on the test split, in SEARCH/best-run.
 
+    Not on train and valid together: the temperature of probabilities is fitted on records that training did not see.
+
     Raises:
-        ValueError: no trial was scored.
+        ValueError: no trial was scored, or another job was the best before; says in what they differ.
     """
     from seis_tf import runs
     from seis_tf.judgement import evaluation
 
-    best = load_settings(TrainJob, Path(out) / "best.json", {})
-    runs.train(dataset, best, Path(out) / "best-run", resume=(Path(out) / "best-run" / "config.json").is_file())
-    return evaluation.evaluate(Path(out) / "best-run")
+    path, run = Path(out) / "best.json", Path(out) / _RETRAINED
+    if not path.is_file():
+        raise ValueError(f"{path}: expected the best job, received none: no trial was scored")
+    best = load_settings(TrainJob, path, {})
+    runs.train(dataset, best, run, resume=(run / "config.json").is_file())
+    return evaluation.evaluate(run)
+
+
+def retrained(out: Path) -> Path | None:
+    """The judged run of the best job, where `retrain` has made one."""
+    run = Path(out) / _RETRAINED
+    return run if (run / "metrics.json").is_file() else None
 
 
 def _number(value: Any) -> float | None:

@@ -83,7 +83,7 @@ def tune(
             rows = search.search(dataset, out, settings, **common)
     if retrain:
         results.retrain(dataset, out)
-    report.write(out, settings, rows)
+    report.write(out, settings, rows, results.retrained(out))
     if json:
         console.print_json(rows)
         return
