@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: demo test test-quick lint bench clean
+.PHONY: demo test test-quick lint bench bench-quick clean
 
 demo: $(VENV)/.installed
 	$(BIN)/seis-tf demo --out demo
@@ -20,8 +20,11 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(VENV)/.installed-test
-	$(BIN)/python benchmarks/prepare_files.py
+bench: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/run.py
+
+bench-quick: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/run.py --quick
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +33,10 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable ".[bench]"
 	touch $@
 
 clean:

@@ -6,15 +6,15 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from suite.definition import Way
-from suite.measure import Worker, once
+from suite.definition import Way, either_thread_count
+from suite.workers import Here, Worker, once
 
-RECORDS = {"quick": (100, 200), "normal": (2_000, 8_000, 20_000), "full": (2_000, 20_000, 200_000)}
+RECORDS = {"quick": (300, 600), "normal": (2_000, 8_000, 20_000), "full": (2_000, 20_000, 200_000)}
 # What is changed of the DART network's training and answers; the middle value is the published one or near it.
 SWEEPS = {
     "batch": {"quick": (20,), "normal": (5, 20, 80), "full": (5, 10, 20, 40, 80, 160)},
     "minutes": {"quick": (), "normal": (15, 45, 120), "full": (15, 30, 45, 60, 90, 120)},
-    "sources": {"quick": (10,), "normal": (10, 31, 124), "full": (10, 31, 62, 124, 248)},
+    "sources": {"quick": (), "normal": (10, 31, 124), "full": (10, 31, 62, 124, 248)},
 }
 
 
@@ -43,21 +43,21 @@ def _sweep(name: str, scale: str, work: Path) -> list[dict[str, float]]:
         sizes = {name: value}
         training = {"epochs": 1 if scale == "quick" else 5, "count": 200 if scale == "quick" else 910} | sizes
         point: dict[str, float] = {name: value}
-        point["ours, training"] = _rate(Way("rows.dart_training:ours", training | {"members": 1}), work)
+        point["ours, training"] = _rate(Way("rows.dart_training:ours", training | {"members": 1}), work, scale)
         point["PyTorch, training"] = max(
-            _rate(way, work)
+            _rate(way, work, scale)
             for way in either_thread_count("PyTorch", "rows.dart_training:pytorch", scale, **training).values()
         )
         if name != "batch":
-            point["ours, answers"] = _rate(Way("rows.inversion:sweep_network", sizes), work)
-            point["NNLS, answers"] = _rate(Way("rows.inversion:sweep_nnls", sizes, 1), work)
+            point["ours, answers"] = _rate(Way("rows.inversion:sweep_network", sizes), work, scale)
+            point["NNLS, answers"] = _rate(Way("rows.inversion:sweep_nnls", sizes, 1), work, scale)
         points.append(point)
         print(f"  {name} {value}: " + ", ".join(f"{k} {v:,.0f}/s" for k, v in point.items() if k != name), flush=True)
     return points
 
 
-def _rate(way: Way, work: Path, calls: int = 3) -> float:
-    worker = Worker(way, work, "warm")
+def _rate(way: Way, work: Path, scale: str, calls: int = 3) -> float:
+    worker = (Here if scale == "quick" else Worker)(way, work, "warm")
     units = worker.answer()["units"]
     seconds = [worker.call()["seconds"] for _ in range(calls)]
     worker.end()

@@ -21,7 +21,7 @@ def draw(folder: Path, results: dict[str, Any]) -> dict[str, str]:
 
 
 def _records(folder: Path, found: dict[str, list[dict[str, float]]]) -> dict[str, str]:
-    figure, axes = _figure(1, 2)
+    figure, axes = _figure(2)
     for name, points in found.items():
         count = [p["records"] for p in points]
         for axis, key in zip(axes, ("seconds", "memory_mb"), strict=True):
@@ -34,7 +34,7 @@ def _records(folder: Path, found: dict[str, list[dict[str, float]]]) -> dict[str
 
 def _sweeps(folder: Path, sweeps: dict[str, list[dict[str, float]]]) -> dict[str, str]:
     sweeps = {name: points for name, points in sweeps.items() if points}
-    figure, axes = _figure(1, len(sweeps))
+    figure, axes = _figure(len(sweeps))
     for axis, (name, points) in zip(axes, sweeps.items(), strict=True):
         for key in points[0].keys() - {name}:
             style = "o-" if key.startswith("ours") else "s--"
@@ -47,13 +47,14 @@ def _sweeps(folder: Path, sweeps: dict[str, list[dict[str, float]]]) -> dict[str
     return _saved(figure, folder, "sizes.png", "Training samples and answers a second against sizes")
 
 
-def _figure(rows: int, columns: int):
+def _figure(columns: int):
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    return plt.subplots(rows, columns, figsize=(3.4 * columns, 2.8), layout="constrained")
+    figure, axes = plt.subplots(1, columns, figsize=(3.4 * columns, 2.8), layout="constrained", squeeze=False)
+    return figure, axes[0]
 
 
 def _saved(figure, folder: Path, file: str, title: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from suite import machine
 from suite.definition import cores
-from suite.measure import once
+from suite.workers import once, once_here
 
 Part = dict[str, Any]
 
@@ -21,15 +21,16 @@ Part = dict[str, Any]
 def measure(scale: str, work: Path) -> dict[str, Any]:
     """Each in a process of its own."""
     quick = scale == "quick"
+    call = once_here if quick else once
     limits = once("suite.profile:limits", work, megabytes=16 if quick else 512)
     count = 300 if quick else 5000
     once("rows.inputs:labquake_files", work, count=count)
     profiles = {
         f"1: prepare {count:,} files, one process": once("suite.profile:preparing", work, 1, count=count),
-        "4: one epoch of the DART network, 910 records, batches of 20": once(
+        "4: one epoch of the DART network, 910 records, batches of 20": call(
             "suite.profile:dart_epoch", work, epochs=2 if quick else 20
         ),
-        "6: one epoch of the CNN, batches of 50": once(
+        "6: one epoch of the CNN, batches of 50": call(
             "suite.profile:cnn_epoch", work, count=100 if quick else 2000, epochs=1 if quick else 3
         ),
     }

@@ -11,9 +11,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
+
+from suite.definition import Ready
 
 
 def main() -> None:
@@ -22,33 +24,45 @@ def main() -> None:
     os.dup2(2, 1)
     name, work, arguments, mode = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
     started = time.perf_counter()
-    module, function = name.split(":")
-    call = getattr(importlib.import_module(module), function)
+    answer = function(name)(work, **arguments)
     if mode == "once":
-        answer = call(work, **arguments)
-        say(channel, answer if isinstance(answer, dict) else {})
+        say(channel, told(answer))
         return
-    serve(call(work, **arguments), started, channel, sys.stdin, warm=mode == "warm")
+    say(channel, first(answer, started, warm=mode == "warm"))
+    for _ in sys.stdin:
+        say(channel, timed(answer))
+    say(channel, {"facts": answer.facts()})
 
 
-def serve(ready: Any, started: float, channel: TextIO, orders: Iterable[str], *, warm: bool) -> None:
-    """Answers each order with one timed call of the work."""
+def function(name: str) -> Callable:
+    """The function "module:name"."""
+    module, _, own = name.partition(":")
+    return getattr(importlib.import_module(module), own)
+
+
+def first(ready: Ready, started: float, *, warm: bool) -> dict[str, Any]:
+    """What getting ready took; with `warm` there is a call that does not count."""
     built = time.perf_counter()
     ready.before()
+    seconds = 0.0
     if warm:
         begun = time.perf_counter()
         (ready.warm or ready.work)()
-        first = time.perf_counter() - begun
-    else:
-        first = 0.0
-    say(channel, {"setup_s": built - started, "first_s": first, "whole": ready.warm is None, "units": ready.units})
-    for _ in orders:
-        ready.before()
-        begun = time.perf_counter()
-        facts = ready.work()
         seconds = time.perf_counter() - begun
-        say(channel, {"seconds": seconds} | (facts if isinstance(facts, dict) else {}))
-    say(channel, {"facts": ready.facts()})
+    return {"setup_s": built - started, "first_s": seconds, "whole": ready.warm is None, "units": ready.units}
+
+
+def timed(ready: Ready) -> dict[str, Any]:
+    """One call."""
+    ready.before()
+    begun = time.perf_counter()
+    answer = ready.work()
+    return {"seconds": time.perf_counter() - begun} | told(answer)
+
+
+def told(answer: Any) -> dict[str, Any]:
+    """Facts that a function gave; other results are not told."""
+    return answer if isinstance(answer, dict) else {}
 
 
 def say(channel: TextIO, message: dict[str, Any]) -> None:
