@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from seis_tf.judgement.units import count
+
 _SCORES = ("balanced_accuracy", "accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
 
 
@@ -131,8 +133,8 @@ def _calibration(metadata: Mapping[str, Any]) -> str:
             )
         return (
             f"{of}: fitted to the errors on {own['events']:,} validation events (conformal), in "
-            f"{len(own['edges']) + 1} bins of the predicted magnitude. They hold for events like those of the training "
-            "data; those of waves for the minutes after the window, each minute for itself."
+            f"{count(len(own['edges']) + 1, 'bin')} of the predicted magnitude. They hold for events like those of the "
+            "training data; those of waves for the minutes after the window, each minute for itself."
         )
     if metadata["temperature"] == 1.0:
         return "The probabilities are as the network gives them: no temperature was fitted."

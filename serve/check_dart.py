@@ -63,10 +63,11 @@ def _check_intervals(report: Report, received: dict[str, np.ndarray], graph: For
         sure = _surely_in_its_bin(name, draws, graph)
         times = np.sqrt(np.max(own.scale, axis=0)[1]) * np.abs([own.lower, own.upper]).max()
         limit = WAVE_LIMIT + SPREAD_ROUNDING * times
-        for end, expected in zip(("lower", "upper"), own.bounds(predicted, bins), strict=True):
+        both = own.bounds(predicted, bins)
+        axes = tuple(range(1, both[0].ndim))
+        largest = np.maximum(np.abs(both).max(axis=0).max(axis=axes, keepdims=True), 1e-3)
+        for end, expected in zip(("lower", "upper"), both, strict=True):
             values = received[f"{name}_{end}"].reshape(expected.shape)
-            axes = tuple(range(1, expected.ndim))
-            largest = np.maximum(np.abs(expected).max(axis=axes, keepdims=True), 1e-3)
             report.compare(
                 f"{name}_{end} over the largest, against NumPy",
                 (values / largest)[sure], (expected / largest)[sure], limit,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from seis_tf.serve.predict import Answer, Exported
 
 EVENT_FILE = "event.json"
+_BAND_LEVEL = 0.8  # of the intervals that are drawn
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,24 @@ def _events(files: list[Path], about: Event) -> Iterator[tuple[str, list[Path], 
         yield rest[0].stem if len(rest) == 1 else rest[0].parent.name, rest, about
 
 
-def draw(folder: Path, metadata: Mapping[str, Any], event: DartEvent, greens: GreensFunctions, answer: Answer) -> None:
-    """Writes <event>-waves.png (record, fit and forecast) and <event>-slip.png (map of the slip) into a folder."""
+def draw(
+    folder: Path,
+    metadata: Mapping[str, Any],
+    event: DartEvent,
+    greens: GreensFunctions,
+    answer: Answer,
+    band_m: Sequence[np.ndarray] | None = None,
+) -> None:
+    """Writes <event>-waves.png (record, fit and forecast) and <event>-slip.png (map of the slip) into a folder.
+
+    Args:
+        folder: made if it is not there.
+        metadata: of the model.
+        event: what was recorded.
+        greens: functions of the model.
+        answer: as `predict_event` gives it.
+        band_m: ends of the 80 % intervals of the wave, each [minute, gauge].
+    """
     from seis_tf.judgement import dart_figures, dart_maps
     from seis_tf.judgement.report import as_png
 
@@ -178,7 +195,7 @@ def draw(folder: Path, metadata: Mapping[str, Any], event: DartEvent, greens: Gr
     title = f"{event.event_id}: Mw {answer['mw']:.2f}" + (", outside the trained region" if answer["outside"] else "")
     waves = dart_figures.event_waves(
         event.window_m, event.mask, event.buoy_names, gauges, {"network": wave}, metadata["window_min"], title,
-        step_min=metadata["step_min"], last_min=min(240, len(wave) - 1),
+        step_min=metadata["step_min"], band_m=band_m, last_min=min(240, len(wave) - 1),
     )  # fmt: skip
     places = greens.select(None, gauges)
     slip = {"slip": np.array(list(answer["weights_m"].values()))}
@@ -201,8 +218,15 @@ def _answers(
         own = {name: values[row] for name, values in answer.items()}
         found.append(predict_event(exported, event, greens, about, own))
         if figures is not None:
-            draw(Path(figures), exported.metadata, event, greens, found[-1])
+            draw(Path(figures), exported.metadata, event, greens, found[-1], _band(exported.metadata, own))
     return found
+
+
+def _band(metadata: Mapping[str, Any], answer: dict[str, np.ndarray]) -> list[np.ndarray] | None:
+    if "forecast_m_lower" not in answer:
+        return None
+    number = metadata["interval_levels"].index(_BAND_LEVEL)
+    return [answer[f"forecast_m_{end}"][..., number] for end in ("lower", "upper")]
 
 
 def _settings(exported: Exported, latency_min: float) -> DartRecordSettings:

@@ -4,7 +4,8 @@ A prediction has a centre and a difficulty, how large its error is expected to b
 difficulty of a new record is as likely to come anywhere between the sorted scores of n validation records, so that it
 lies between the k-th smallest and the k-th largest in (n + 1 - 2k) of n + 1 cases (Vovk et al. 2005; Lei et al. 2018).
 Both ends are taken from the signed scores, so a biased centre is corrected too. Scores are kept apart by bins of what
-is known when the answer is given (Mondrian), and the promise holds in each of them.
+is known when the answer is given (Mondrian), and the promise holds in each of them. The error model's three numbers
+come from the same records: in simulations that costs 95 % intervals 1.5 points of coverage at 40 records, 0.4 at 200.
 
 All scores together are a predictive distribution as well, which the CRPS judges.
 """
