@@ -134,8 +134,8 @@ def _calibration(metadata: Mapping[str, Any]) -> str:
         return (
             f"{of}: fitted to the errors on {own['events']:,} validation events (conformal), in "
             f"{count(len(own['edges']) + 1, 'bin')} of the predicted magnitude. They hold for events like those of the "
-            "training data; those of waves for the minutes after the window, each minute for itself. Where answers were too "
-            "high or too low, an interval lies to one side of the answer."
+            "training data; those of waves for the minutes after the window, each minute for itself. Where answers "
+            "were too high or too low, an interval lies to one side of the answer."
         )
     if metadata["temperature"] == 1.0:
         return "The probabilities are as the network gives them: no temperature was fitted."
