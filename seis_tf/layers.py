@@ -131,7 +131,11 @@ class StackableDropout(keras.layers.Layer):
 
     def build(self, input_shape):
         self.rate = self.add_weight(
-            name="rate", shape=(), trainable=False, initializer=keras.initializers.Constant(self.initial_rate)
+            name="rate",
+            shape=(),
+            trainable=False,
+            initializer=keras.initializers.Constant(self.initial_rate),
+            autocast=False,  # a rate of eight bits would not be the rate that was asked for
         )
         self.state = self.add_weight(
             name="state", shape=(2,), dtype="int32", trainable=False, initializer=_fixed([self.initial_seed, 0])
@@ -144,7 +148,7 @@ class StackableDropout(keras.layers.Layer):
         uniform = threefry_uniform(state, inputs)
         self.state.assign(state + tf.constant([0, 1], tf.int32))
         rate = tf.convert_to_tensor(self.rate)
-        return tf.where(uniform >= rate, inputs / (1 - rate), tf.zeros_like(inputs))
+        return tf.where(uniform >= rate, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros_like(inputs))
 
     def get_config(self):
         return super().get_config() | {"rate": self.initial_rate, "seed": self.initial_seed}

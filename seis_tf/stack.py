@@ -15,6 +15,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import keras
 import numpy as np
@@ -249,17 +250,32 @@ class CompiledStack:
         return tf.vectorized_map(one, (groups, x), fallback_to_while_loop=False)
 
 
-def compiled(model: keras.Model, optimizer: Optimizer, loss: Loss, transform: Transform | None = None) -> CompiledStack:
+def compiled(
+    model: keras.Model,
+    optimizer: Optimizer,
+    loss: Loss,
+    transform: Transform | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> CompiledStack:
     """The compiled stack of this architecture: the same object for the same optimizer, loss and transform.
 
-    Initial weights, dropout rates, seeds and L2 do not count as architecture: they are values.
+    Initial weights, dropout rates, seeds and L2 do not count as architecture: they are values. In bfloat16 all layers
+    but the one that gives the output compute in it; their weights stay float32.
     """
-    return _compiled(architecture(model), optimizer, loss, transform)
+    return _compiled(architecture(model), optimizer, loss, transform, precision)
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(configuration: str, optimizer: Optimizer, loss: Loss, transform: Transform | None) -> CompiledStack:
-    model = keras.Model.from_config(json.loads(configuration))
+def _compiled(
+    configuration: str, optimizer: Optimizer, loss: Loss, transform: Transform | None, precision: str
+) -> CompiledStack:
+    tree = json.loads(configuration)
+    if precision == "bfloat16":
+        last = tree["output_layers"][0]  # [name, 0, 0] of the only output
+        for layer in tree["layers"]:
+            if layer["name"] != last and layer["class_name"] != "InputLayer":
+                layer["config"]["dtype"] = "mixed_bfloat16"
+    model = keras.Model.from_config(tree)
     return CompiledStack(model, optimizer, loss, is_stackable(model), transform)
 
 

@@ -122,16 +122,17 @@ def fit(
     """
     check(models, members, settings, metrics or {})
     optimizer = Optimizer(settings.optimizer, settings.momentum, settings.weight_decay, settings.clip_norm)
-    stack = compiled(models[0], optimizer, loss, data.transform)
-    if progress is None:
-        progress = _start(stack, models, members)
-    loop = _Loop(stack, data, members, settings, dict(metrics or {}))
-    started, first = time.perf_counter(), 0.0
-    while progress.epoch < settings.epochs and not _stopped(progress, settings).all():
-        loop.epoch(progress)
-        first = first or time.perf_counter() - started
-        if on_epoch(progress):
-            break
+    stack = compiled(models[0], optimizer, loss, data.transform, settings.precision)
+    with tf.device(settings.device):
+        if progress is None:
+            progress = _start(stack, models, members)
+        loop = _Loop(stack, data, members, settings, dict(metrics or {}))
+        started, first = time.perf_counter(), 0.0
+        while progress.epoch < settings.epochs and not _stopped(progress, settings).all():
+            loop.epoch(progress)
+            first = first or time.perf_counter() - started
+            if on_epoch(progress):
+                break
     return Fit(stack, progress, settings.keep, time.perf_counter() - started, first)
 
 
@@ -303,6 +304,9 @@ def check(
     for k, model in enumerate(models):
         if model is not models[0] and architecture(model) != architecture(models[0]):
             raise ValueError(f"fit: expected models of one architecture, received another for member {k}")
+    devices = ["/" + device.name.rpartition("/device:")[2] for device in tf.config.list_logical_devices()]
+    if settings.device is not None and settings.device not in devices:
+        raise ValueError(f"device: expected one of {devices}, received {settings.device!r}")
     known = ["loss"] + (["val_loss", *(f"val_{name}" for name in metrics)] if len(members[0].valid) else [])
     if settings.monitor not in known:
         raise ValueError(f"monitor: expected one of {known}, received {settings.monitor!r}")

@@ -317,6 +317,11 @@ def test_the_checkpoint_knows_its_epoch_when_members_have_stopped(monkeypatch, t
             {"settings": TrainingSettings(monitor="val_f1"), "metrics": {"accuracy": accuracy}},
             r"monitor: expected one of \['loss', 'val_loss', 'val_accuracy'\], received 'val_f1'",
         ),
+        (
+            [Member(TRAIN, VALID, 1)],
+            {"settings": TrainingSettings(device="/GPU:7")},
+            r"device: expected one of \['/CPU:0'.*\], received '/GPU:7'",
+        ),
         ([Member(TRAIN, VALID[:0], 1)], {}, r"monitor: expected one of \['loss'\], received 'val_loss'"),
     ],
 )
@@ -335,3 +340,10 @@ def test_the_data_is_left_as_it_was():
     train([Member(TRAIN, VALID, 1)])
     np.testing.assert_array_equal(before[0], INPUTS)
     np.testing.assert_array_equal(before[1], LABELS)
+
+
+def test_the_device_is_a_place_and_changes_no_number():
+    members = [Member(TRAIN, VALID, 1)]
+    placed = train(members, SETTINGS.model_copy(update={"device": "/CPU:0"}))
+    assert_same(placed.state, train(members).state)
+    assert placed.state.trainable[0].device.endswith("CPU:0")

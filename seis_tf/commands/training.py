@@ -52,6 +52,10 @@ def train(
     wave_weight: Annotated[float | None, typer.Option(help="conv1d: weight of the wave's misfit.")] = None,
     buoy_dropout: Annotated[float | None, typer.Option(help="conv1d: how often a buoy falls silent.")] = None,
     seed: int | None = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where to train, e.g. /GPU:0; by default TensorFlow's choice.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the layers and their parameters only.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -82,6 +86,8 @@ def train(
         "training.loss.wave_weight": wave_weight,
         "training.buoy_dropout": buoy_dropout,
         "training.seed": seed,
+        "training.precision": precision,
+        "training.device": device,
     }
     job = load_settings(TrainJob, config, overrides, base=preset_tree(model, preset))
     if job.model.kind != model:

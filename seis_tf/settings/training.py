@@ -111,6 +111,10 @@ class TrainingSettings(Settings):
     class_weights: Literal["none", "balanced"] = "none"
     members: int = Field(1, ge=1, le=64, description="models trained together from different seeds: an ensemble")
     seed: int = Field(0, ge=0, lt=2**31)
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: layers compute in it, weights and the output layer stay float32"
+    )
+    device: str | None = Field(None, description="where to train, e.g. /GPU:1 or /CPU:0; TensorFlow chooses")
     augment: AugmentSettings = AugmentSettings()
     loss: LossSettings = LossSettings()
     buoy_dropout: Rate = Field(0.0, description="how often a buoy's record is taken away in training")
