@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import threadpoolctl
 from rows import (
     answers,
     cnn_training,
@@ -58,6 +59,7 @@ def main() -> None:
     if options.quick:
         # One process for nearly all: its libraries' threads must not wait for each other.
         os.environ |= workers.environment(1)
+        threadpoolctl.threadpool_limits(1)
     out = options.out or (HERE.parent / "build" / "bench-quick" if options.quick else HERE) / "results.json"
     scale = "quick" if options.quick else "full" if options.full else "normal"
     out.parent.mkdir(parents=True, exist_ok=True)

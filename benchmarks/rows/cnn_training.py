@@ -24,6 +24,7 @@ def row(scale: str) -> Row:
         (("rows.inputs:spectrograms_file", sizes),),
         {"ours": Way("rows.cnn_training:ours", sizes), **torch},
         (Comparison("against PyTorch", "ours", tuple(torch), 1.5),),
+        repeats=3,
         note="Adam, cross entropy, dense layer of 20, dropout 0.3, shuffled, float32.",
     )
 

@@ -25,7 +25,7 @@ def mlp_row(scale: str) -> Row:
         (("rows.inputs:waveform_dataset", {"count": count}),),
         {"ours": Way("rows.curves:our_mlp", sizes), **sklearn},
         _comparisons("against learning_curve", tuple(sklearn), 1.5),
-        repeats=3,
+        repeats=2,
         fresh=True,
         note="Fits and scores on training and test records. No validation: scikit-learn has none. Both have the same "
         "folds of whole events.",
@@ -34,7 +34,7 @@ def mlp_row(scale: str) -> Row:
 
 def dart_row(scale: str) -> Row:
     """The published network, five sizes and five folds."""
-    count, epochs = (300, 1) if scale == "quick" else (1300, 30)
+    count, epochs = {"quick": (300, 1), "normal": (1300, 15), "full": (1300, 30)}[scale]
     sizes = {"count": count, "epochs": epochs}
     torch = either_thread_count("PyTorch", "rows.curves:pytorch", scale, **sizes)
     if scale != "full":  # row 4 says which is faster; this one takes long

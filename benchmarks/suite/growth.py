@@ -6,21 +6,25 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from suite.definition import Way, either_thread_count
-from suite.workers import Here, Worker, once
+from suite import worker
+from suite.definition import either_thread_count
+from suite.workers import once, once_here
 
 RECORDS = {"quick": (300, 600), "normal": (2_000, 8_000, 20_000), "full": (2_000, 20_000, 200_000)}
-# What is changed of the DART network's training and answers; the middle value is the published one or near it.
+# What is changed of the DART network's training and answers; the value in the middle is the published one.
+PUBLISHED = {"batch": 20, "minutes": 45, "sources": 31}
 SWEEPS = {
     "batch": {"quick": (20,), "normal": (5, 20, 80), "full": (5, 10, 20, 40, 80, 160)},
     "minutes": {"quick": (), "normal": (15, 45, 120), "full": (15, 30, 45, 60, 90, 120)},
     "sources": {"quick": (), "normal": (10, 31, 124), "full": (10, 31, 62, 124, 248)},
 }
+TRAINING = {"ours, training": "rows.dart_training:ours", "PyTorch, training": "rows.dart_training:pytorch"}
+ANSWERS = {"ours, answers": "rows.inversion:sweep_network", "NNLS, answers": "rows.inversion:sweep_nnls"}
 
 
 def measure(scale: str, work: Path) -> dict[str, Any]:
     """All of it."""
-    return {"records": _records(scale, work), "sweeps": {name: _sweep(name, scale, work) for name in SWEEPS}}
+    return {"records": _records(scale, work), "sweeps": _sweeps(scale, work)}
 
 
 def _records(scale: str, work: Path) -> dict[str, list[dict[str, float]]]:
@@ -36,29 +40,44 @@ def _records(scale: str, work: Path) -> dict[str, list[dict[str, float]]]:
     return found
 
 
-def _sweep(name: str, scale: str, work: Path) -> list[dict[str, float]]:
-    """Rates at each value: ours and PyTorch's training, the network's answers and NNLS (which know no batch)."""
-    points = []
-    for value in SWEEPS[name][scale]:
-        sizes = {name: value}
-        training = {"epochs": 1 if scale == "quick" else 5, "count": 200 if scale == "quick" else 910} | sizes
-        point: dict[str, float] = {name: value}
-        point["ours, training"] = _rate(Way("rows.dart_training:ours", training | {"members": 1}), work, scale)
-        point["PyTorch, training"] = max(
-            _rate(way, work, scale)
-            for way in either_thread_count("PyTorch", "rows.dart_training:pytorch", scale, **training).values()
-        )
-        if name != "batch":
-            point["ours, answers"] = _rate(Way("rows.inversion:sweep_network", sizes), work, scale)
-            point["NNLS, answers"] = _rate(Way("rows.inversion:sweep_nnls", sizes, 1), work, scale)
-        points.append(point)
-        print(f"  {name} {value}: " + ", ".join(f"{k} {v:,.0f}/s" for k, v in point.items() if k != name), flush=True)
-    return points
+def _sweeps(scale: str, work: Path) -> dict[str, list[dict[str, float]]]:
+    """Rates at each value: ours and PyTorch's training (best thread count), the network's answers and NNLS."""
+    quick = scale == "quick"
+    call = once_here if quick else once
+    values = [(name, value) for name, by_scale in SWEEPS.items() for value in by_scale[scale]]
+    settings = [PUBLISHED | {name: value} for name, value in values]
+    training = {"epochs": 1 if quick else 5, "count": 200 if quick else 910}
+    points: list[dict[str, float]] = [{name: value} for name, value in values]
+    for label, function in (TRAINING | ANSWERS).items():
+        counts = [1] if "NNLS" in label else [None]
+        if "PyTorch" in label:
+            counts = [way.threads for way in either_thread_count("", "", scale).values()]
+        asked = [_asked(function, training, setting) for setting in settings]
+        tried = []
+        for count in counts:
+            threads = {} if quick else {"threads": count}
+            tried.append(call("suite.growth:rates", work, function=function, asked=asked, **threads)["rates"])
+        for point, rates in zip(points, zip(*tried, strict=True), strict=True):
+            if label in TRAINING or "batch" not in point:  # an answer knows no batch
+                point[label] = max(rates)
+        print(f"  {label}: " + ", ".join(f"{max(rates):,.0f}/s" for rates in zip(*tried, strict=True)), flush=True)
+    return {name: [point for point in points if name in point] for name in SWEEPS}
 
 
-def _rate(way: Way, work: Path, scale: str, calls: int = 3) -> float:
-    worker = (Here if scale == "quick" else Worker)(way, work, "warm")
-    units = worker.answer()["units"]
-    seconds = [worker.call()["seconds"] for _ in range(calls)]
-    worker.end()
-    return units / statistics.median(seconds)
+def _asked(function: str, training: dict[str, int], setting: dict[str, int]) -> dict[str, int]:
+    """The arguments that a function takes of a setting."""
+    if function in ANSWERS.values():
+        return {name: value for name, value in setting.items() if name != "batch"}
+    return training | setting | ({"members": 1} if function == TRAINING["ours, training"] else {})
+
+
+def rates(work: Path, function: str, asked: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Units a second of a way for each set of arguments; equal ones are measured once."""
+    found: dict[str, float] = {}
+    for arguments in asked:
+        key = repr(sorted(arguments.items()))
+        if key not in found:
+            ready = worker.function(function)(work, **arguments)
+            ready.work()
+            found[key] = ready.units / statistics.median(worker.timed(ready)["seconds"] for _ in range(3))
+    return {"rates": [found[repr(sorted(arguments.items()))] for arguments in asked]}
