@@ -1,5 +1,6 @@
 """Searches: what KerasTuner gets wrong and this does not, and that the test split stays closed."""
 
+import importlib.metadata
 import json
 import shutil
 
@@ -67,6 +68,13 @@ def test_a_search_scores_its_trials_and_leaves_a_job_that_train_takes(dataset, s
     assert best.training.learning_rate == rows[0]["training.learning_rate"]
     page = report.write(tmp_path / "s", settings(), rows).read_text()
     assert f"{scores[0]:.4g}" in page
+
+
+def test_tensorboard_comes_with_the_package(dataset, space_file, tmp_path):
+    # KerasTuner imports it, TensorFlow 2.21 no longer brings it, and without it each of KerasTuner's trials fails.
+    assert any(name.startswith("tensorboard") for name in importlib.metadata.requires("seis_tf"))
+    search.search(dataset, tmp_path / "s", settings(trials=1, epochs=1), space_file=space_file)
+    assert list((tmp_path / "s" / "logs").glob("*/events.out.tfevents.*"))
 
 
 def test_the_test_split_is_never_opened(dataset, space_file, tmp_path):
