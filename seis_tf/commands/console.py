@@ -129,6 +129,7 @@ class _Plain:
         if now - self.last < _PLAIN_SECONDS and done < total:
             return
         self.last, seconds = now, max(now - self.start, 1e-3)
-        left = seconds * (total - done) / max(done, 1)
-        rate = f"{done / seconds:,.4g}/s, {left:.0f} s left"
+        rate = "not one yet"  # nothing to tell a time left from
+        if done:
+            rate = f"{done / seconds:,.4g}/s, {seconds * (total - done) / done:.0f} s left"
         err.print(f"{self.what}: {done}/{total} {self.unit}, {rate} {note}".rstrip(), markup=False)
