@@ -86,3 +86,28 @@ def test_first_step_of_adam_is_the_learning_rate():
         start, [np.array([[3.0], [-1e-3], [0.5]], np.float32)], rule.initial(start), tf.constant(0.1)
     )
     np.testing.assert_allclose(after, [[-0.1], [0.1], [-0.1]], rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_small_variables_are_updated_together_and_large_ones_alone_with_the_same_numbers(name, monkeypatch):
+    from seis_tf import optimizers
+
+    random, rule = np.random.default_rng(0), Optimizer(name, weight_decay=0.01, clip_norm=1.0)
+    start = [random.normal(size=shape).astype(np.float32) for shape in ((3, 2), (40, 5), (7,), (60, 4), (1,))]
+    steps = [[random.normal(size=v.shape).astype(np.float32) for v in start] for _ in range(5)]
+
+    def trained(small: int):
+        monkeypatch.setattr(optimizers, "_SMALL", small)
+        values, state = start, rule.initial(start)
+        for gradients in steps:
+            values, state = rule.update(values, gradients, state, tf.constant(0.1))
+        return values, state
+
+    each, state = trained(0)
+    moments = 2 if name == "adam" else 1
+    assert len(state) == 1 + 5 * moments
+    for small, arrays in ((100, 3), (200, 2), (1000, 1)):
+        mixed, state = trained(small)
+        assert len(state) == 1 + arrays * moments
+        for a, b in zip(mixed, each, strict=True):
+            np.testing.assert_array_equal(a, b)
