@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from seis_tf.judgement.draws import Draws, bins_of, draws_of
 from seis_tf.runs import Run
-from seis_tf.serve.check import Ask, Report, TestRecords
+from seis_tf.serve.check import BATCH_LIMIT, Ask, Report, TestRecords
 from seis_tf.serve.dart_graph import Forecaster
 from seis_tf.unit_sources import magnitude
 
@@ -49,7 +49,7 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, re
     report.compare("mask against NaN", masked["weights_m"] / scale, received["weights_m"] / scale, report.output_limit)
     one = ask["serving_default"](water_level_m=gaps[:1])["weights_m"] / scale[:1]
     of_batch = received["weights_m"][:1] / scale[:1]
-    report.compare("one record alone against its batch", one, of_batch, report.output_limit)
+    report.compare("one record alone against its batch", one, of_batch, BATCH_LIMIT)
     _check_bad_records(report, ask["serving_default"], graph, gaps[:1])
 
 
@@ -100,4 +100,4 @@ def _check_bad_records(report: Report, ask, graph: Forecaster, good: np.ndarray)
     report.note("bad records", finite and zero and marked, f"valid {mixed['valid'].tolist()}")
     scale = max(float(alone["weights_m"].max()), 1e-3)
     received, expected = mixed["weights_m"][-1:] / scale, alone["weights_m"] / scale
-    report.compare("a good record among bad ones", received, expected, report.output_limit)
+    report.compare("a good record among bad ones", received, expected, BATCH_LIMIT)

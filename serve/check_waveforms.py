@@ -10,7 +10,7 @@ from seis_tf import pipeline
 from seis_tf.filters import band_passed
 from seis_tf.runs import Run
 from seis_tf.serve.calibration import read_calibration
-from seis_tf.serve.check import Ask, Report, TestRecords
+from seis_tf.serve.check import BATCH_LIMIT, Ask, Report, TestRecords
 from seis_tf.serve.waveform_graph import Classifier, raw_input
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.shards import DatasetInfo
@@ -30,7 +30,7 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Classifier, re
         by_example = ask["examples"](examples=np.array(records.payloads, object))["probabilities"]
         report.compare("examples against Keras", by_example, expected, report.output_limit)
     one = ask["spectrogram"](spectrogram=power[:1])["probabilities"]
-    report.compare("one record alone against its batch", one, by_spectrogram[:1], report.output_limit)
+    report.compare("one record alone against its batch", one, by_spectrogram[:1], BATCH_LIMIT)
     if raw_input(run.config.info).possible:
         _check_raw(report, ask, run, records)
     _check_bad_records(report, ask, graph, records)
@@ -118,7 +118,7 @@ def _check_bad_records(report: Report, ask, graph: Classifier, records: TestReco
     uniform = np.full((limited, len(graph.info.class_names)), 1 / len(graph.info.class_names))
     report.compare("bad records are uniform", mixed["probabilities"][:limited], uniform, report.output_limit)
     received, expected = mixed["probabilities"][-1:], alone["probabilities"]
-    report.compare("a good record among bad ones", received, expected, report.output_limit)
+    report.compare("a good record among bad ones", received, expected, BATCH_LIMIT)
 
 
 def _scipy_detrended(samples: np.ndarray, kind: str) -> np.ndarray:
