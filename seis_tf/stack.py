@@ -83,7 +83,7 @@ def is_stackable(model: keras.Model) -> bool:
     )
 
 
-@dataclass
+@dataclass(repr=False)  # TensorFlow's warnings quote it: with all its functions that would be pages
 class CompiledStack:
     """The step and the prediction of one architecture; made by `compiled`."""
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent import futures
@@ -54,7 +55,20 @@ def worker(dataset, out, space_file, address, worker_id) -> subprocess.Popen:
     options = ["--out", str(out), "--space", str(space_file), "--trials", "6", "--epochs", "3", "--together", "1"]
     role = ["--role", "worker", "--oracle", address, "--worker-id", worker_id, "--timeout-s", "40"]
     command = [sys.executable, "-m", "seis_tf", "tune", "slip_mlp", str(dataset), *options, *role]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return started(command)
+
+
+def started(command: list[str]) -> subprocess.Popen:
+    # A file and no pipe: nobody reads while the process runs, and a full pipe would stop it for ever.
+    errors = tempfile.TemporaryFile("w+")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+    process.stderr = errors
+    return process
+
+
+def words_of(process: subprocess.Popen) -> str:
+    process.stderr.seek(0)
+    return process.stderr.read()[-2000:]
 
 
 def test_a_silent_workers_trial_goes_back_to_the_queue(dataset, space_file, tmp_path):
@@ -263,7 +277,7 @@ def test_a_killed_worker_and_a_restarted_chief_lose_no_trial(dataset, space_file
     arguments = [str(dataset), str(out), address, SETTINGS.model_dump_json(), str(space_file)]
 
     def start_chief() -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-c", chief_code, *arguments], stderr=subprocess.PIPE, text=True)
+        return started([sys.executable, "-c", chief_code, *arguments])
 
     def ended() -> int:
         return sum('"COMPLETED"' in path.read_text() for path in out.glob("oracle/trial_*/trial.json"))
@@ -280,10 +294,11 @@ def test_a_killed_worker_and_a_restarted_chief_lose_no_trial(dataset, space_file
     workers[0].send_signal(signal.SIGKILL)
     wait_for(2)
     chief.send_signal(signal.SIGKILL)
-    chief.communicate()  # also closes its pipe
+    chief.wait()
+    chief.stderr.close()
     chief = start_chief()
-    assert chief.wait(timeout=500) == 0, chief.stderr.read()[-2000:]
-    assert workers[1].wait(timeout=120) == 0, workers[1].stderr.read()[-2000:]
+    assert chief.wait(timeout=500) == 0, words_of(chief)
+    assert workers[1].wait(timeout=120) == 0, words_of(workers[1])
     workers[0].wait()
     rows = (out / "trials.csv").read_text().splitlines()
     assert len(rows) == 1 + SETTINGS.trials

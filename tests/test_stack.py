@@ -269,3 +269,9 @@ def test_a_member_is_fitted_in_bfloat16_and_saved_in_float32(three):
     assert not np.array_equal(rough, told)
     saved = stack.assign(mlp(5), state, 0)
     assert {v.dtype for v in saved.trainable_variables} == {"float32"} and saved.dtype_policy.name == "float32"
+
+
+def test_a_stack_is_named_shortly_in_warnings():
+    stack = compiled(mlp(), ADAM, losses.cross_entropy)
+    stack.predict(stack.initial_state([mlp()], [None], [0]), [tf.constant(INPUTS)])
+    assert len(repr(stack._predict)) < 200

@@ -55,6 +55,7 @@ def load_tensorflow() -> None:
             os.dup2(nothing.fileno(), 2)
         import tensorflow as tf
 
+        tf.get_logger().setLevel("ERROR")  # each architecture is traced once: no reason to warn of retracing
         tf.config.list_logical_devices()
     finally:
         os.dup2(kept, 2)
