@@ -60,7 +60,7 @@ def worker(dataset, out, space_file, address, worker_id) -> subprocess.Popen:
 
 def started(command: list[str]) -> subprocess.Popen:
     # A file and no pipe: nobody reads while the process runs, and a full pipe would stop it for ever.
-    errors = tempfile.TemporaryFile("w+")
+    errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (read when the process has ended)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, text=True)
     process.stderr = errors
     return process
