@@ -56,7 +56,7 @@ def _sweeps(scale: str, work: Path) -> dict[str, list[dict[str, float]]]:
         tried = []
         for count in counts:
             threads = {} if quick else {"threads": count}
-            tried.append(call("suite.growth:rates", work, function=function, asked=asked, **threads)["rates"])
+            tried.append(call("suite.growth:rates", work, way=function, asked=asked, **threads)["rates"])
         for point, rates in zip(points, zip(*tried, strict=True), strict=True):
             if label in TRAINING or "batch" not in point:  # an answer knows no batch
                 point[label] = max(rates)
@@ -71,13 +71,13 @@ def _asked(function: str, training: dict[str, int], setting: dict[str, int]) -> 
     return training | setting | ({"members": 1} if function == TRAINING["ours, training"] else {})
 
 
-def rates(work: Path, function: str, asked: list[dict[str, Any]]) -> dict[str, list[float]]:
+def rates(work: Path, way: str, asked: list[dict[str, Any]]) -> dict[str, list[float]]:
     """Units a second of a way for each set of arguments; equal ones are measured once."""
     found: dict[str, float] = {}
     for arguments in asked:
         key = repr(sorted(arguments.items()))
         if key not in found:
-            ready = worker.function(function)(work, **arguments)
+            ready = worker.function(way)(work, **arguments)
             ready.work()
             found[key] = ready.units / statistics.median(worker.timed(ready)["seconds"] for _ in range(3))
     return {"rates": [found[repr(sorted(arguments.items()))] for arguments in asked]}
