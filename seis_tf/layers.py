@@ -154,6 +154,11 @@ class StackableDropout(keras.layers.Layer):
         return super().get_config() | {"rate": self.initial_rate, "seed": self.initial_seed}
 
 
+def dropouts(model: keras.Model) -> list[StackableDropout]:
+    """The layers of a model that draw; none where there is no dropout."""
+    return [layer for layer in model.layers if isinstance(layer, StackableDropout)]
+
+
 def _fixed(values):
     return lambda shape, dtype=None: tf.constant(values, dtype or tf.int32)
 

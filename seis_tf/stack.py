@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seis_tf.layers import StackableDropout
+from seis_tf.layers import StackableDropout, dropouts
 from seis_tf.optimizers import Optimizer
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -101,7 +101,7 @@ class CompiledStack:
         trainable = [np.stack(v) for v in zip(*(_values(m.trainable_variables) for m in models), strict=True)]
         non_trainable = [np.stack(v) for v in zip(*(_values(m.non_trainable_variables) for m in models), strict=True)]
         positions = {id(v): i for i, v in enumerate(self.model.non_trainable_variables)}
-        for number, layer in enumerate(_dropouts(self.model)):
+        for number, layer in enumerate(dropouts(self.model)):
             for k, (rate, seed) in enumerate(zip(dropout_rates, seeds, strict=True)):
                 if rate is not None:
                     non_trainable[positions[id(layer.rate)]][k] = rate
@@ -303,7 +303,3 @@ def _inputs(x):
 
 def _values(variables) -> list[np.ndarray]:
     return [np.asarray(variable.value) for variable in variables]
-
-
-def _dropouts(model: keras.Model) -> list[StackableDropout]:
-    return [layer for layer in model.layers if isinstance(layer, StackableDropout)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seis_tf.judgement.mc_dropout import dropout_layers, dropout_samples
+from seis_tf.judgement.mc_dropout import dropout_samples
+from seis_tf.layers import dropouts
 from seis_tf.models import conv1d, mlp, slip_mlp
 
 LEVEL = np.random.default_rng(0).normal(size=(30, 8, 2)).astype(np.float32)
@@ -36,7 +37,7 @@ def test_nothing_of_the_network_is_changed(model):
 
 def test_at_rate_0_every_pass_is_the_network(model):
     plain = model(LEVEL, training=False).numpy()
-    [layer] = dropout_layers(model)
+    [layer] = dropouts(model)
     layer.rate.assign(0.0)
     assert dropout_samples(model, [LEVEL], 3) == pytest.approx(np.repeat(plain[None], 3, axis=0), abs=1e-6)
 
@@ -60,7 +61,7 @@ def test_several_inputs_layers_and_blocks(monkeypatch):
 
     monkeypatch.setattr(mc_dropout, "_BLOCK", 7)
     model = slip_mlp(8, 2, 3, (6, 6), dropout=0.2)
-    assert len(dropout_layers(model)) == 2
+    assert len(dropouts(model)) == 2
     draws = dropout_samples(model, [LEVEL, np.ones_like(LEVEL)], 4)
     assert draws.shape == (4, 30, 3) and (draws.std(axis=0) > 0).any(axis=1).all()
 

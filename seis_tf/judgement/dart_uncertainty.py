@@ -12,8 +12,9 @@ from seis_tf.judgement.dart_judged import JudgedDart
 from seis_tf.judgement.dart_methods import Windows
 from seis_tf.judgement.draws import bins_of, draws_of, truth_of
 from seis_tf.judgement.intervals import LEVELS, Intervals
-from seis_tf.judgement.mc_dropout import PASSES, dropout_layers, dropout_samples
+from seis_tf.judgement.mc_dropout import PASSES, dropout_samples
 from seis_tf.judgement.uncertainty import WAVES, calibrate
+from seis_tf.layers import dropouts
 from seis_tf.runs import single_model
 from seis_tf.unit_sources import GreensFunctions
 
@@ -123,7 +124,7 @@ def _slips(judged: JudgedDart, test: Windows) -> dict[str, Slips]:
         own = (judged.methods.network(valid.level_m, valid.mask), judged.answers.members[:, rows[judged.main]])
     slips = {ENSEMBLE if judged.run.members > 1 else ALONE: own}
     model = single_model(judged.run)
-    if dropout_layers(model):
+    if dropouts(model):
         inputs = [
             [np.where(part.mask, part.level_m, 0).astype(np.float32), part.mask.astype(np.float32)][: len(model.inputs)]
             for part in (valid, test)

@@ -11,15 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seis_tf.layers import StackableDropout
+from seis_tf.layers import dropouts
 
 PASSES = 20
 _BLOCK = 1024  # records in one call
-
-
-def dropout_layers(model: keras.Model) -> list[StackableDropout]:
-    """The layers that draw; none where there is no dropout."""
-    return [layer for layer in model.layers if isinstance(layer, StackableDropout)]
 
 
 def dropout_samples(
@@ -39,7 +34,7 @@ def dropout_samples(
     Raises:
         ValueError: the model has no dropout.
     """
-    layers = dropout_layers(model)
+    layers = dropouts(model)
     if not layers:
         raise ValueError(f"dropout: expected a model with dropout layers, received {model.name} without")
     before = [layer.state.numpy() for layer in layers]
