@@ -88,11 +88,11 @@ def evaluate(
 def metrics_of(judged: JudgedDart, threshold_m: float = THRESHOLD_M, draws: int = 1000) -> dict[str, Any]:
     """Everything that is told of a run in numbers but how sure it is: what `metrics.json` holds."""
     run, true, main = judged.run, judged.windows.true, judged.rows[judged.main]
+    gains = _peak_gains(judged)
     splits = {
-        part: _scores(judged, judged.methods, rows, _rows_of(judged.answers, rows), threshold_m, draws)
+        part: _scores(judged, judged.methods, rows, _rows_of(judged.answers, rows), threshold_m, draws, gains)
         for part, rows in judged.rows.items()
     }
-    _add_corrected_peaks(judged, splits)
     far = true.far_columns
     members = [
         WaveErrors.of(replace(true, waves_m=true.waves_m[main]), judged.forecast(weights[main])).explained(far)
@@ -121,7 +121,9 @@ def metrics_of(judged: JudgedDart, threshold_m: float = THRESHOLD_M, draws: int 
         "splits": splits,
         "member_explained_far": dart_scores.over_seeds(members),
         "conditions": {
-            name: _scores(judged, methods, main[left], methods.answer(windows.level_m, windows.mask), threshold_m, 0)
+            name: _scores(
+                judged, methods, main[left], methods.answer(windows.level_m, windows.mask), threshold_m, 0, {}
+            )
             for name, windows, left, methods in _conditions(judged, seen)
         },
     }
@@ -155,9 +157,15 @@ def _rows_of(answers: Answers, rows: np.ndarray) -> Answers:
 
 
 def _scores(
-    judged: JudgedDart, methods: Methods, rows: np.ndarray, answers: Answers, threshold_m: float, draws: int
+    judged: JudgedDart,
+    methods: Methods,
+    rows: np.ndarray,
+    answers: Answers,
+    threshold_m: float,
+    draws: int,
+    gains: dict[str, np.ndarray],
 ) -> dict[str, Any]:
-    """Scores of all methods' answers for some records, and of the true slip."""
+    """Scores of all methods' answers for some records, and of the true slip; peaks again after these gains."""
     true = replace(judged.windows.true, waves_m=judged.windows.true.waves_m[rows])
     weights, mw = judged.windows.weights_m[rows], judged.columns["mw"][rows]
     all_weights, all_mw = dict(answers.weights_m), dict(answers.mw)
@@ -173,35 +181,32 @@ def _scores(
             "mw": dart_scores.magnitude_scores(mw, all_mw[name]),
             **dart_scores.forecast_scores(true, forecast, threshold_m),
         }
+        if name in gains:
+            expected, peaks = (peak_amplitude(true.after(waves)[:, :, true.far_columns]) for waves in (None, forecast))
+            found[name]["peaks_corrected"] = {
+                "gains": dict(zip(true.far, gains[name].tolist(), strict=True)),
+                **dart_scores.peak_scores(expected, peaks * gains[name]),
+            }
     if draws and len(rows) > 1:
         for name, intervals in dart_scores.beside(errors, true.far_columns, NETWORK, draws).items():
             found[name]["explained_far"] = intervals
     return {"events": len(rows), "methods": found}
 
 
-def _add_corrected_peaks(judged: JudgedDart, splits: dict[str, Any]) -> None:
-    """Scores of peaks at the far gauges after each method's gain at each gauge, fitted on validation events."""
-    if judged.valid is None:
-        return
-    valid = judged.valid
+def _peak_gains(judged: JudgedDart) -> dict[str, np.ndarray]:
+    """Each method's gains at the far gauges [gauge], fitted on validation events; none where those are not at hand."""
+    valid, far = judged.valid, judged.windows.true.far_columns
+    if valid is None:
+        return {}
     if judged.own:
         answered = _rows_of(judged.answers, judged.rows["valid"])
     else:
         answered = judged.methods.answer(valid.level_m, valid.mask)
-    far = judged.windows.true.far_columns
-    fitted_on = peak_amplitude(valid.true.after()[:, :, far])
-    for name, weights in answered.weights_m.items():
-        fitted = peak_amplitude(valid.true.after(judged.forecast(weights))[:, :, far])
-        gains = dart_scores.peak_gains(fitted_on, fitted)
-        for part, found in splits.items():
-            rows = judged.rows[part]
-            true = replace(judged.windows.true, waves_m=judged.windows.true.waves_m[rows])
-            forecast = judged.forecast(judged.answers.weights_m[name][rows])
-            peaks, expected = (peak_amplitude(true.after(waves)[:, :, far]) for waves in (forecast, None))
-            found["methods"][name]["peaks_corrected"] = {
-                "gains": dict(zip(true.far, gains.tolist(), strict=True)),
-                **dart_scores.peak_scores(expected, peaks * gains),
-            }
+    expected = peak_amplitude(valid.true.after()[:, :, far])
+    return {
+        name: dart_scores.peak_gains(expected, peak_amplitude(valid.true.after(judged.forecast(weights))[:, :, far]))
+        for name, weights in answered.weights_m.items()
+    }
 
 
 def _conditions(judged: JudgedDart, seen: Windows) -> Iterator[tuple[str, Windows, np.ndarray, Methods]]:
