@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from seis_tf import inversion, models, pipeline
+from seis_tf import inversion, models, pipeline, shards
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.simulation import FakequakeSettings
@@ -35,7 +35,7 @@ def main(source: Path | None) -> None:
     keras.utils.set_random_seed(0)
     names = ("water_level_m", "mask", "weights_m")
     train, valid = (
-        pipeline.records(work / "dataset", split, names, batch_size=20, shuffle=split == "train", cache=True).map(
+        pipeline.records(work / "dataset", split, names, batch_size=20, shuffle=split == "train", in_memory=True).map(
             lambda record: ((record["water_level_m"], record["mask"]), record["weights_m"])
         )
         for split in ("train", "valid")
@@ -44,7 +44,7 @@ def main(source: Path | None) -> None:
     model.compile(keras.optimizers.Adam(1e-3), "mse")
     model.fit(train, validation_data=valid, epochs=30, verbose=2)
 
-    test = pipeline.load_arrays(work / "dataset", info, "test", (*names, "truth_m"))
+    test = shards.load_arrays(work / "dataset", info, ("test",), (*names, "truth_m"))
     slip = model.predict([test["water_level_m"], test["mask"]], verbose=0)
     waves = greens.select(info.source_names, info.forecast_gauges).waves(slip)
     explained = inversion.explained_variance(test["truth_m"][:, WINDOW_MIN + 1 :], waves[:, WINDOW_MIN + 1 :])

@@ -8,15 +8,16 @@ tests hold it against TensorFlow's own reading and writing.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from seis_tf.config import Settings
+from seis_tf.wire import entry_header, example_header, header, numbered, one
 
 _NUMPY = {"float32": "<f4", "int64": "<i8"}
+_ALIGNMENT = 64  # bytes
 
 
 class Feature(Settings):
@@ -102,8 +103,8 @@ def _joined(features: list[Feature], payloads: Sequence[bytes | memoryview]) -> 
     """The Example of a record from its features' bytes."""
     parts = [b""]
     for feature, payload in zip(features, payloads, strict=True):
-        parts += (_entry_header(feature.name, len(payload)), payload)
-    parts[0] = _header(1, sum(map(len, parts)))  # Example.features
+        parts += (entry_header(feature.name, len(payload)), payload)
+    parts[0] = header(1, sum(map(len, parts)))  # Example.features
     return b"".join(parts)
 
 
@@ -114,12 +115,76 @@ def decode(record: bytes, features: list[Feature]) -> dict[str, np.ndarray | str
         ValueError: the message is no Example of these features.
     """
     found = {}
-    for _, entry in _numbered(_one(record, 1)):
-        found[bytes(_one(entry, 1)).decode()] = _one(_one(_one(entry, 2), 1), 1)
+    for _, entry in numbered(one(record, 1)):
+        found[bytes(one(entry, 1)).decode()] = one(one(one(entry, 2), 1), 1)
     missing = [feature.name for feature in features if feature.name not in found]
     if missing:
         raise ValueError(f"expected features {[f.name for f in features]}, received {sorted(found)}")
     return {feature.name: _from_bytes(found[feature.name], feature) for feature in features}
+
+
+class Columns:
+    """Serialized Examples -> arrays [record, ...]: what `decode` gives of each, stacked, in a tenth of the time.
+
+    Records that this project wrote have the data set's features in its order with the same bytes before each value,
+    which are only compared; any other serialized Example goes through `decode`.
+
+    Args:
+        count: records that will come.
+        features: all of the data set, in its order.
+        names: of those wanted.
+    """
+
+    def __init__(self, count: int, features: Sequence[Feature], names: Sequence[str]):
+        self._features, self._filled = list(features), 0
+        self._arrays = {f.name: _aligned((count, *f.shape), f.dtype) for f in features if f.name in names}
+        needed = max((i + 1 for i, feature in enumerate(features) if feature.name in names), default=0)
+        # For each feature up to the last one wanted: name, bytes before it, its own number of bytes, and where it goes:
+        # the bytes of its array, since NumPy's own assignment costs more than most values do.
+        self._layout: list[tuple[str, bytes, int, memoryview | np.ndarray | None]] = []
+        for feature in self._features[:needed]:
+            size, target = _size(feature), self._arrays.get(feature.name)
+            if size is not None and target is not None:
+                target = memoryview(target).cast("B") if target.size else None
+            self._layout.append((feature.name, entry_header(feature.name, size or 0), size, target))
+
+    def append(self, record: bytes) -> None:
+        """Takes the wanted values of the next record.
+
+        Raises:
+            ValueError: the message is no Example of these features.
+        """
+        if not self._append_as_expected(record):
+            decoded = decode(record, self._features)
+            for name, array in self._arrays.items():
+                array[self._filled] = decoded[name]
+        self._filled += 1
+
+    def _append_as_expected(self, record: bytes) -> bool:
+        """Whether the record is laid out as `_joined` lays it out, and all was taken."""
+        view, length, number = memoryview(record), len(record), self._filled
+        start = example_header(length)
+        if record[: len(start)] != start:
+            return False
+        position = len(start)
+        for name, before, size, target in self._layout:
+            end, text = position + len(before), size is None
+            if text:
+                # Before a text so short that all its lengths are one byte stands, last, its own length.
+                size = record[end - 1] if end <= length else 0
+                before = entry_header(name, size)
+            if record[position:end] != before or end + size > length:
+                return False
+            position = end + size
+            if target is not None and text:
+                target[number] = str(view[end:position], "utf-8")
+            elif target is not None:
+                target[number * size : (number + 1) * size] = view[end:position]
+        return True
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name to array of all records, in the order in which they came; texts as an array of `str`."""
+        return {name: array.astype(str) if array.dtype == object else array for name, array in self._arrays.items()}
 
 
 def parse_batch(serialized, features: list[Feature]) -> dict:
@@ -184,54 +249,18 @@ def _from_bytes(payload: memoryview, feature: Feature) -> np.ndarray | str:
     return np.frombuffer(payload, dtype).reshape(feature.shape)
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+def _aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """An array without values whose first byte lies where TensorFlow takes it without copying."""
+    if dtype == "string":
+        return np.empty(shape, object)
+    size = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))
+    room = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % _ALIGNMENT
+    return room[start : start + size].view(_NUMPY[dtype]).reshape(shape)
 
 
-def _header(number: int, length: int) -> bytes:
-    """Tag and length of a length-delimited field."""
-    return bytes([number << 3 | 2]) + _varint(length)
-
-
-@functools.lru_cache(maxsize=256)
-def _entry_header(name: str, length: int) -> bytes:
-    """All that stands before a payload in an entry of Features.feature: the nested headers from the inside out."""
-    headers = _header(1, length)  # BytesList.value
-    headers = _header(1, length + len(headers)) + headers  # Feature.bytes_list
-    headers = _header(2, length + len(headers)) + headers  # the entry's value
-    headers = _header(1, len(name.encode())) + name.encode() + headers  # the entry's key
-    return _header(1, length + len(headers)) + headers  # Features.feature
-
-
-def _one(message: bytes | memoryview, number: int) -> memoryview:
-    for found, payload in _numbered(memoryview(message)):
-        if found == number:
-            return payload
-    raise ValueError(f"expected a serialized Example, received a message without field {number}")
-
-
-def _numbered(view: memoryview):
-    position, end = 0, len(view)
-    while position < end:
-        tag = view[position]
-        if tag & 7 != 2:
-            raise ValueError(f"expected a serialized Example, received wire type {tag & 7} at byte {position}")
-        length, shift, position = 0, 0, position + 1
-        while True:
-            if position >= end or shift > 35:
-                raise ValueError(f"expected a serialized Example, received a broken length at byte {position}")
-            byte = view[position]
-            position += 1
-            length |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-        if position + length > end:
-            raise ValueError(f"expected {length} bytes at byte {position}, received {end - position}")
-        yield tag >> 3, view[position : position + length]
-        position += length
+def _size(feature: Feature) -> int | None:
+    """Bytes of a value; texts have any length."""
+    if feature.dtype == "string":
+        return None
+    return int(np.dtype(feature.dtype).itemsize * np.prod(feature.shape, dtype=int))

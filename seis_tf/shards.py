@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from seis_tf.config import Settings, first_error
-from seis_tf.examples import Feature, decode
+from seis_tf.examples import Columns, Feature, decode
 from seis_tf.settings.data import SplitSettings
 from seis_tf.tfrecords import DamagedShardError, read_records
 
@@ -163,13 +163,41 @@ def shard_paths(folder: Path, info: DatasetInfo, split: str) -> list[Path]:
 
 def iterate(folder: Path, info: DatasetInfo, split: str) -> Iterator[dict[str, np.ndarray | str]]:
     """The decoded records of one split, in the order on disk; every checksum is checked."""
-    for path, shard in zip(shard_paths(folder, info, split), info.splits[split].shards, strict=True):
-        count = 0
-        for number, payload in enumerate(read_records(path)):
+    for path, number, payload in _payloads(folder, info, split):
+        try:
+            yield decode(payload, list(info.features))
+        except ValueError as err:
+            raise DamagedShardError(f"{path}: record {number}: {err}") from err
+
+
+def load_arrays(folder: Path, info: DatasetInfo, splits: Sequence[str], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Records of some splits in memory, in the order on disk; every checksum is checked.
+
+    Returns:
+        Name to array [record, ...]; texts as an array of `str`.
+
+    Raises:
+        ValueError: no such feature.
+        DamagedShardError: a shard or a record is not what was written.
+    """
+    wanted = [info.feature(name) for name in names]
+    columns = Columns(sum(info.splits[split].records for split in splits), info.features, [f.name for f in wanted])
+    for split in splits:
+        for path, number, payload in _payloads(folder, info, split):
             try:
-                yield decode(payload, list(info.features))
+                columns.append(payload)
             except ValueError as err:
                 raise DamagedShardError(f"{path}: record {number}: {err}") from err
+    return columns.arrays()
+
+
+def _payloads(folder: Path, info: DatasetInfo, split: str) -> Iterator[tuple[Path, int, bytes]]:
+    """Shard, number in the shard, and payload of each record; each shard must hold as many as it should."""
+    for path, shard in zip(shard_paths(folder, info, split), info.splits[split].shards, strict=True):
+        count = 0
+        for payload in read_records(path):
+            if count < shard.records:
+                yield path, count, payload
             count += 1
         if count != shard.records:
             raise DamagedShardError(f"{path}: expected {shard.records} records, received {count}")

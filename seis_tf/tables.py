@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from seis_tf import pipeline, spectrograms
+from seis_tf import pipeline, shards, spectrograms
+from seis_tf.augmentation import Augmentation
 from seis_tf.layers import Standardise
 from seis_tf.settings.training import TrainingSettings
 from seis_tf.shards import DatasetInfo
@@ -56,10 +57,9 @@ def load(folder: Path | str, splits: Sequence[str], features: Sequence[str]) -> 
     if not names:
         received = [feature.name for feature in info.features]
         raise ValueError(f"{folder}: expected one of the features {list(features)}, received {received}")
-    parts = [pipeline.load_arrays(folder, info, split, names) for split in splits]
-    bounds = np.cumsum([0] + [len(part[names[0]]) for part in parts])
+    bounds = np.cumsum([0] + [info.splits[split].records for split in splits])
     rows = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(splits)}
-    return Table(info, {name: np.concatenate([part[name] for part in parts]) for name in names}, rows)
+    return Table(info, shards.load_arrays(Path(folder), info, splits, names), rows)
 
 
 def classification_data(table: Table, settings: TrainingSettings, train: np.ndarray) -> Data:
@@ -78,7 +78,7 @@ def classification_data(table: Table, settings: TrainingSettings, train: np.ndar
     weights = class_weights(labels, train, settings.class_weights)
     if not settings.augment.active:
         return Data(inputs, labels, weights)
-    change = pipeline.Augmentation(info, settings.augment)
+    change = Augmentation(info, settings.augment)
     norm = pipeline.standardiser(info)
     if info.job["standardise"] == "dataset":
         norm = Standardise("dataset", *(v.tolist() for v in statistics(table["spectrogram"][train])))
@@ -118,7 +118,7 @@ class _Change:
     """
 
     key: str
-    change: pipeline.Augmentation = field(compare=False)
+    change: Augmentation = field(compare=False)
     norm: Standardise = field(compare=False)
 
     def __call__(self, inputs: Sequence[tf.Tensor], seed: tf.Tensor) -> list[tf.Tensor]:

@@ -65,7 +65,7 @@ def read_records(path: Path) -> Iterator[bytes]:
     Raises:
         DamagedShardError: names the file, the record (from 0) and what is wrong.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=1 << 20) as file:
         number, left = 0, os.fstat(file.fileno()).st_size
         while header := file.read(_HEADER.size):
             where = f"{path}: record {number}"
@@ -75,12 +75,13 @@ def read_records(path: Path) -> Iterator[bytes]:
             if masked_crc(header[:8]) != crc:
                 raise DamagedShardError(f"{where}: expected length checksum {masked_crc(header[:8])}, received {crc}")
             left -= _HEADER.size
-            body = file.read(min(length + _FOOTER.size, left))  # a length may be absurd
-            left -= len(body)
-            if len(body) < length + _FOOTER.size:
-                raise DamagedShardError(f"{where}: expected {length + _FOOTER.size} bytes, received {len(body)}")
-            payload = body[:length]
-            (crc,) = _FOOTER.unpack(body[length:])
+            payload = file.read(min(length, left))  # a length may be absurd
+            footer = file.read(_FOOTER.size)
+            received = len(payload) + len(footer)
+            left -= received
+            if received < length + _FOOTER.size:
+                raise DamagedShardError(f"{where}: expected {length + _FOOTER.size} bytes, received {received}")
+            (crc,) = _FOOTER.unpack(footer)
             if masked_crc(payload) != crc:
                 raise DamagedShardError(f"{where}: expected payload checksum {crc}, received {masked_crc(payload)}")
             yield payload

@@ -6,7 +6,16 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seis_tf.examples import Feature, dart_features, decode, encode, encode_batch, parse_batch, waveform_features
+from seis_tf.examples import (
+    Columns,
+    Feature,
+    dart_features,
+    decode,
+    encode,
+    encode_batch,
+    parse_batch,
+    waveform_features,
+)
 
 FEATURES = [
     Feature(name="spectrogram", dtype="float32", shape=(2, 3)),
@@ -157,6 +166,48 @@ def test_what_is_no_example_of_these_features_is_refused():
     )
     with pytest.raises(ValueError, match="without field 1"):
         decode(floats.SerializeToString(), FEATURES[1:2])
+
+
+def in_columns(payloads, names, features=FEATURES):
+    columns = Columns(len(payloads), features, names)
+    for payload in payloads:
+        columns.append(payload)
+    return columns.arrays()
+
+
+# Lengths around those at which a length takes another byte, of a text and of the whole record.
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(st.text(max_size=20), st.integers(80, 140).map("g".__mul__)), max_size=4),
+    st.sets(st.sampled_from([feature.name for feature in FEATURES])),
+    st.booleans(),
+)
+def test_columns_are_the_decoded_records_stacked(groups, names, by_tensorflow):
+    random = np.random.default_rng(len(groups))
+    rows = [VALUES | {"spectrogram": random.normal(size=(2, 3)), "label": i, "group": g} for i, g in enumerate(groups)]
+    payloads = [encode(row, FEATURES) for row in rows]
+    if by_tensorflow:  # its own order of features: nothing is where it is expected
+        payloads = [tf.train.Example.FromString(payload).SerializeToString() for payload in payloads]
+    arrays = in_columns(payloads, names)
+    assert set(arrays) == names
+    for name in names:
+        expected = [decode(payload, FEATURES)[name] for payload in payloads]
+        np.testing.assert_array_equal(arrays[name], np.array(expected).reshape(arrays[name].shape))
+        assert arrays[name].dtype.kind == {"spectrogram": "f", "snr_db": "f", "label": "i", "group": "U"}[name]
+        assert not groups or name == "group" or arrays[name].ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 40, -3])
+def test_columns_take_no_part_of_a_record(kept):
+    with pytest.raises(ValueError, match="expected"):
+        in_columns([encode(VALUES, FEATURES)[:kept]], ["label"])
+
+
+def test_columns_of_another_width_are_refused():
+    wide = [Feature(name="spectrogram", dtype="float32", shape=(7,)), *FEATURES[1:]]
+    payload = encode(VALUES | {"spectrogram": np.zeros(7)}, wide)
+    with pytest.raises(ValueError, match="feature spectrogram: expected 24 bytes, received 28"):
+        in_columns([payload], ["spectrogram"])
 
 
 @settings(max_examples=100, deadline=None)

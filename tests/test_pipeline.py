@@ -1,5 +1,6 @@
 """Shards -> `tf.data`: order and contents against NumPy, each record once, and changes in training only."""
 
+import gc
 import json
 import shutil
 
@@ -8,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from seis_tf import examples, pipeline
-from seis_tf.pipeline import Augmentation, classification, load_arrays, open_dataset, records, shift, standardiser
+from seis_tf.augmentation import Augmentation, shift
+from seis_tf.pipeline import classification, open_dataset, records, standardiser
 from seis_tf.settings.data import SpectrogramSettings
 from seis_tf.settings.training import AugmentSettings
-from seis_tf.shards import DamagedShardError, iterate, load_dataset
+from seis_tf.shards import DamagedShardError, iterate, load_arrays, load_dataset
 from seis_tf.spectrograms import spectrograms, standardise
 
 FEATURES = ("waveform", "label", "record_id", "snr_db")
@@ -33,13 +35,14 @@ def info(tiny_waveforms):
 @pytest.fixture(scope="module")
 def train(tiny_waveforms, info):
     """The training records in memory."""
-    return load_arrays(tiny_waveforms, info, "train", (*FEATURES, "spectrogram"))
+    return load_arrays(tiny_waveforms, info, ("train",), (*FEATURES, "spectrogram"))
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
-def test_batches_are_the_records_on_disk_in_their_order(tiny_waveforms, info, split):
+def test_batches_are_the_records_on_disk_in_their_order(tiny_waveforms, info, split, in_memory):
     expected = list(iterate(tiny_waveforms, info, split))
-    batches = records(tiny_waveforms, split, FEATURES, 7)
+    batches = records(tiny_waveforms, split, FEATURES, 7, in_memory=in_memory)
     assert names(batches) == [record["record_id"] for record in expected]
     for name in ("waveform", "label", "snr_db"):
         np.testing.assert_array_equal(joined(batches, name), [record[name] for record in expected])
@@ -56,21 +59,46 @@ def test_arrays_are_the_records_on_disk(tiny_waveforms, info, train):
     assert (train["waveform"].dtype, train["label"].dtype, train["record_id"].dtype.kind) == (np.float32, np.int64, "U")
 
 
-def test_a_last_batch_that_is_not_full_can_be_left_out(tiny_waveforms, train):
-    batches = records(tiny_waveforms, "train", ("label",), 16, drop_remainder=True)
+def test_batches_in_memory_outlive_what_made_them_and_a_second_pass_over_them(tiny_waveforms, train):
+    batches = records(tiny_waveforms, "train", ("spectrogram",), 16, in_memory=True).take(2)
+    gc.collect()
+    for _ in range(2):
+        np.testing.assert_array_equal(joined(batches, "spectrogram"), train["spectrogram"][:32])
+
+
+def test_splits_are_loaded_one_after_the_other(tiny_waveforms, info, train):
+    both = load_arrays(tiny_waveforms, info, ("valid", "train"), ("record_id", "label"))
+    valid = [record["record_id"] for record in iterate(tiny_waveforms, info, "valid")]
+    assert both["record_id"].tolist() == valid + train["record_id"].tolist()
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_damaged_record_is_not_read(tiny_waveforms, info, tmp_path, in_memory):
+    folder = shutil.copytree(tiny_waveforms, tmp_path / "damaged")
+    shard = folder / info.splits["train"].shards[0].file
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises((DamagedShardError, tf.errors.DataLossError), match="record"):
+        list(records(folder, "train", ("label",), 16, in_memory=in_memory))
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_last_batch_that_is_not_full_can_be_left_out(tiny_waveforms, train, in_memory):
+    batches = records(tiny_waveforms, "train", ("label",), 16, drop_remainder=True, in_memory=in_memory)
     assert [len(batch["label"]) for batch in batches] == [16] * (len(train["label"]) // 16)
 
 
-@pytest.mark.parametrize("cache", [False, True])
-def test_shuffled_each_record_comes_once_in_another_order_each_pass(tiny_waveforms, train, cache):
-    batches = records(tiny_waveforms, "train", ("record_id",), 16, shuffle=True, seed=3, cache=cache)
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_shuffled_each_record_comes_once_in_another_order_each_pass(tiny_waveforms, train, in_memory):
+    batches = records(tiny_waveforms, "train", ("record_id",), 16, shuffle=True, seed=3, in_memory=in_memory)
     first, second = names(batches), names(batches)
     in_order = train["record_id"].tolist()
     assert sorted(first) == sorted(second) == sorted(in_order)
     assert first != second and first != in_order
-    again = records(tiny_waveforms, "train", ("record_id",), 16, shuffle=True, seed=3, cache=cache)
+    again = records(tiny_waveforms, "train", ("record_id",), 16, shuffle=True, seed=3, in_memory=in_memory)
     assert [names(again), names(again)] == [first, second]
-    other = records(tiny_waveforms, "train", ("record_id",), 16, shuffle=True, seed=4, cache=cache)
+    other = records(tiny_waveforms, "train", ("record_id",), 16, shuffle=True, seed=4, in_memory=in_memory)
     assert names(other) != first
 
 
@@ -126,12 +154,12 @@ def test_a_short_shard_is_refused_before_it_is_read(tiny_waveforms, tmp_path):
 def test_what_a_classifier_is_fitted_on(tmp_path, tiny_records, write_waveforms, mode):
     folder = tmp_path / "data"
     found = write_waveforms(folder, tiny_records(groups_per_class=8), job={"standardise": mode})
-    power = load_arrays(folder, found, "valid", ("spectrogram",))["spectrogram"]
+    power = load_arrays(folder, found, ("valid",), ("spectrogram",))["spectrogram"]
     inputs = np.concatenate([x for x, _ in classification(folder, "valid", 8)])
     if mode == "record":
         expected = standardise(power)
     elif mode == "dataset":
-        training = load_arrays(folder, found, "train", ("spectrogram",))["spectrogram"].astype(float)
+        training = load_arrays(folder, found, ("train",), ("spectrogram",))["spectrogram"].astype(float)
         mean, std = training.mean(axis=(0, 2))[:, None], training.std(axis=(0, 2))[:, None]
         expected = (power - mean) / std
     else:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seis_tf import pipeline, tables
+from seis_tf import tables
+from seis_tf.augmentation import Augmentation
 from seis_tf.layers import Standardise
 from seis_tf.settings.training import AugmentSettings, TrainingSettings
 from seis_tf.shards import iterate, load_dataset
@@ -114,7 +115,7 @@ def test_changed_batches_are_what_the_pipeline_makes(table):
     companions = np.flatnonzero(table["label"] == 2)[:6].reshape(2, 3)
     waveforms = [tf.constant(table["waveform"][r]) for r in (rows, companions)]
     (changed,) = data.transform(waveforms, tf.constant([4, 1, 2]))
-    change = pipeline.Augmentation(table.info, AugmentSettings(gain_db=2.0, shift_fraction=0.2, noise_probability=1.0))
+    change = Augmentation(table.info, AugmentSettings(gain_db=2.0, shift_fraction=0.2, noise_probability=1.0))
     flat = [tf.reshape(w, [6, 70]) for w in waveforms]
     expected = Standardise("record")(change(*flat, tf.constant([4 * 1000003 + 2, 1 * 1000003 + 2])))
     np.testing.assert_allclose(changed, tf.reshape(expected, [2, 3, 8, 9]), atol=1e-5)
