@@ -1,18 +1,21 @@
-"""One training step for one model or for a stack of models of one architecture, compiled once and used again.
+"""The training of one model or of a stack of models of one architecture, compiled once and used again.
 
 K models are trained as one: their variables are stacked on a first axis, and forward pass, gradient and optimizer
-update are mapped over that axis inside one step. Learning rate, L2 and dropout rate are values and not constants, so
-folds, seeds, ensemble members and trials of a search share the compiled step. On a CPU this is several times faster
-than one model after the other, because small networks spend their time on the overhead of each operation.
+update are mapped over that axis inside one step. A whole epoch of such steps is one program, with the data in memory.
+Learning rate, L2, dropout rate and the number of steps are values and not constants, so folds, seeds, ensemble members
+and trials of a search share it. On a CPU this is several times faster than one model after the other and than one step
+after the other, because small networks spend their time on the overhead of each operation and each call.
 
 Models with 2-D convolutions can't be mapped (a batch of filters has no fast form) and XLA's convolution on the CPU is
-slower than the default one: they run one member after the other through the same, uncompiled, step.
+slower than the default one: they run one member after the other through the same, uncompiled, steps. Where the data
+set's records are changed before each step, each step is compiled and not the epoch.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -70,6 +73,7 @@ def _groups(state: StackState) -> tuple[list[tf.Tensor], ...]:
     return state.trainable, state.non_trainable, state.optimizer
 
 
+_LEAST_ROOM = 256  # steps
 _KINDS = ("trainable", "non_trainable", "optimizer")
 
 
@@ -147,15 +151,18 @@ class CompiledStack:
         Returns:
             The state after, and the loss [step, member] (NaN where a member had no step).
         """
-        function = self._function("epoch", self._epoch, rows.shape[1])
+        function = self._function("epoch", self._epoch, rows.shape[1], compiled=self._compiles_epochs)
         groups = _groups(state)
-        hyper = (tf.constant(learning_rate, tf.float32), tf.constant(l2, tf.float32))
+        # Where no member has L2 its value is not there at all: XLA adds up a penalty's squares one by one.
+        hyper = [tf.constant(v, tf.float32) for v in ([learning_rate, l2] if np.any(l2) else [learning_rate])]
         data = (tuple(inputs), targets, weights)
-        order = [tf.constant(v, tf.int32) for v in (rows, companions) if v is not None]
-        groups, losses = function(
-            groups, data, order, tf.constant(present, tf.float32), hyper, tf.constant(seed, tf.int32)
-        )
-        return StackState(*groups), losses.numpy()
+        # Room for more steps than there are: folds and sizes of a learning curve share one compilation.
+        steps = len(rows)
+        room = [(0, max(_LEAST_ROOM, 2 ** math.ceil(math.log2(steps))) - steps), (0, 0), (0, 0)]
+        order = [tf.constant(np.pad(v, room), tf.int32) for v in (rows, companions) if v is not None]
+        present = tf.constant(np.pad(present, room), tf.float32)
+        groups, losses = function(groups, data, order, present, tf.constant(steps), hyper, tf.constant(seed, tf.int32))
+        return StackState(*groups), losses.numpy()[:steps]
 
     def predict(
         self, state: StackState, inputs: Sequence[tf.Tensor], batch_size: int = 1024, rows: np.ndarray | None = None
@@ -177,19 +184,25 @@ class CompiledStack:
             parts.append(function(groups, tuple(inputs), tf.constant(padded, tf.int32)).numpy()[:, : block.shape[1]])
         return np.concatenate(parts, axis=1)
 
-    def _function(self, name: str, body: Callable, members: int) -> Callable:
-        # One for each number of members, so that this number stays known when other shapes are relaxed.
-        return self._functions.setdefault((name, members), tf.function(body, reduce_retracing=True))
+    @property
+    def _compiles_epochs(self) -> bool:
+        """Whether XLA compiles whole epochs; else only the steps, or nothing where it would be slower."""
+        return self.stackable and self.transform is None
 
-    def _epoch(self, groups, data, order, present, hyper, seed):
+    def _function(self, name: str, body: Callable, members: int, compiled: bool = False) -> Callable:
+        # One for each number of members, so that this number stays known when other shapes are relaxed.
+        new = tf.function(body, reduce_retracing=True, jit_compile=compiled or None)
+        return self._functions.setdefault((name, members), new)
+
+    def _epoch(self, groups, data, order, present, steps, hyper, seed):
         inputs, targets, weights = data
         rows = order[0]
-        steps = tf.shape(rows)[0]
-        losses = tf.TensorArray(tf.float32, steps)
-        step = self._functions.setdefault(
-            "step", tf.function(self._all_members, jit_compile=self.stackable, autograph=False)
-        )
-        for i in tf.range(steps):
+        losses = tf.TensorArray(tf.float32, tf.shape(rows)[0], element_shape=[rows.shape[1]])
+        step = tf.autograph.experimental.do_not_convert(self._all_members)
+        if not self._compiles_epochs:
+            step = self._functions.setdefault("step", tf.function(step, jit_compile=self.stackable))
+        i = tf.constant(0)
+        while i < steps:  # not over tf.range, whose end XLA takes for a constant
             x = [tf.gather(v, rows[i]) for v in inputs]
             if len(order) > 1:
                 x.append(tf.gather(inputs[0], order[1][i]))
@@ -198,6 +211,7 @@ class CompiledStack:
             y, w = tf.gather(targets, rows[i]), tf.gather(weights, rows[i])
             groups, loss = step(groups, x, y, w, present[i], hyper)
             losses = losses.write(i, loss)
+            i += 1
         return groups, losses.stack()
 
     def _all_members(self, groups, x, y, w, present, hyper):
@@ -207,14 +221,13 @@ class CompiledStack:
         return tf.vectorized_map(self._one_member, (groups, x, y, w, present, hyper), fallback_to_while_loop=False)
 
     def _one_member(self, arguments):
-        (trainable, non_trainable, optimizer), x, y, w, present, (learning_rate, l2) = arguments
+        (trainable, non_trainable, optimizer), x, y, w, present, (learning_rate, *l2) = arguments
         count = tf.reduce_sum(present)
         with tf.GradientTape() as tape:
             tape.watch(trainable)
             outputs, moved = self.model.stateless_call(trainable, non_trainable, _inputs(x), training=True)
             loss = tf.reduce_sum(self.loss(y, outputs) * w * present) / tf.maximum(count, 1.0)
-            penalty = tf.add_n([tf.reduce_sum(tf.square(v)) for v in self._penalised(trainable)] or [tf.constant(0.0)])
-            total = loss + l2 * penalty
+            total = tf.add_n([loss, *(l2[0] * tf.reduce_sum(tf.square(v)) for v in self._penalised(trainable) if l2)])
         gradients = tape.gradient(total, trainable)
         stepped, optimizer_after = self.optimizer.update(trainable, gradients, optimizer, learning_rate)
         # A member whose records are used up waits: not even its momentum may move it.

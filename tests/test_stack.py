@@ -147,6 +147,29 @@ def test_one_compilation_for_all_that_differs_by_values_only():
         assert other is not first
 
 
+def test_an_epoch_compiled_whole_is_its_steps_one_after_the_other(three):
+    def unchanged(inputs, seed):
+        return inputs
+
+    for options in (three, three | {"l2s": [0.0] * 3}):
+        _, whole, told = fit_stack(**options)
+        stack, by_steps, told_by_steps = fit_stack(**options, transform=unchanged)
+        assert not stack._compiles_epochs
+        for k in range(3):
+            assert_member_is(whole, k, by_steps.part([k]))
+        np.testing.assert_allclose(told, told_by_steps, rtol=1e-4)
+
+
+def test_folds_of_all_sizes_share_one_program(three):
+    one = {name: values[:1] for name, values in three.items()}
+    stack, _, _ = fit_stack(**one, epochs=1)
+    program = stack._functions["epoch", 1]
+    before = program.experimental_get_tracing_count()
+    for rows in (np.arange(9), np.arange(23), np.arange(50)):
+        fit_stack(**(one | {"rows": [rows]}), epochs=1)
+    assert program.experimental_get_tracing_count() == before
+
+
 def test_members_without_dropout_and_a_rate_of_zero_end_alike(three):
     values = {name: three[name][:1] for name in ("rates", "l2s", "seeds", "rows")}
     _, without, _ = fit_stack([mlp(1, 0.0)], dropouts=[None], **values, epochs=1)

@@ -168,9 +168,10 @@ def _epoch(model, inputs: np.ndarray, targets: np.ndarray, loss, batch: int, epo
         return tf.add_n([tf.reduce_sum(g) for g in tape.gradient(value, trainable)])
 
     def seconds(step: Callable) -> float:
-        inner = tf.function(step, jit_compile=is_stackable(model), autograph=False)
+        compiled = is_stackable(model)
+        inner = tf.autograph.experimental.do_not_convert(step) if compiled else tf.function(step, autograph=False)
 
-        @tf.function
+        @tf.function(jit_compile=compiled or None)
         def loop():
             left = tf.constant(0.0)
             for i in tf.range(steps):
