@@ -59,12 +59,18 @@ def levels(level_m: np.ndarray, mask: np.ndarray, floor_m: float = 0.01) -> np.n
 
 def loss(table: tables.Table, settings: LossSettings, train: np.ndarray):
     """Squared slip error, with the wave's misfit at all gauges where it has a weight."""
-    if settings.wave_weight == 0 and settings.slip_weight == 1:
+    if (weights := loss_weights(settings)) is None:
         return losses.squared_error
     info = table.info
     gauges = info.forecast_gauges or info.gauge_names
     greens = load_greens(info.job.get("greens")).select(info.source_names, gauges)
-    return losses.slip_and_wave(greens.eta_m, table["weights_m"][train], settings.slip_weight, settings.wave_weight)
+    return losses.slip_and_wave(greens.eta_m, table["weights_m"][train], *weights)
+
+
+def loss_weights(settings: LossSettings) -> tuple[float, float] | None:
+    """Of slip and wave; None where the loss is the plain slip error."""
+    plain = settings.wave_weight == 0 and settings.slip_weight == 1
+    return None if plain else (settings.slip_weight, settings.wave_weight)
 
 
 def noise_factor(settings: RedrawSettings, n_steps: int, step_min: float) -> np.ndarray:

@@ -72,6 +72,11 @@ def loss_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Loss:
     return dart_data.loss(table, job.training.loss, train)
 
 
+def loss_weights_of(job: TrainJob) -> tuple[float, float] | None:
+    """Weights of the loss's parts, where it has parts."""
+    return None if is_classifier(job.model) else dart_data.loss_weights(job.training.loss)
+
+
 def metrics_of(model: ModelSettings) -> dict[str, Metric]:
     """Validation scores beside the loss."""
     if not is_classifier(model):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
@@ -33,20 +34,22 @@ class SlipAndWave:
     Args:
         factor: [source, k] with factor @ factor.T the Gram matrix of the Green's functions, divided by the variance of
             the training waves, as nested tuples so that equal losses are one compilation.
-        slip_weight: of the slip's part.
-        wave_weight: of the wave's part.
+        weights: of the slip's and of the wave's part. Losses that differ in these only are equal: a compiled step is
+            given them as values.
     """
 
     factor: tuple[tuple[float, ...], ...]
-    slip_weight: float
-    wave_weight: float
+    weights: tuple[float, float] = field(compare=False)
 
-    def __call__(self, weights_m: tf.Tensor, predicted_m: tf.Tensor) -> tf.Tensor:
-        """[record]."""
+    def __call__(
+        self, weights_m: tf.Tensor, predicted_m: tf.Tensor, weights: Sequence[float | tf.Tensor] | None = None
+    ) -> tf.Tensor:
+        """[record]; `weights` are others than the loss's own."""
+        slip_weight, wave_weight = self.weights if weights is None else weights
         error = predicted_m - weights_m
         wave = tf.matmul(error[..., None, :], tf.constant(self.factor, error.dtype))[..., 0, :]
         slip = tf.reduce_mean(tf.square(error), axis=-1)
-        return self.slip_weight * slip + self.wave_weight * tf.reduce_sum(tf.square(wave), axis=-1)
+        return slip_weight * slip + wave_weight * tf.reduce_sum(tf.square(wave), axis=-1)
 
 
 def slip_and_wave(greens: np.ndarray, weights_m: np.ndarray, slip_weight: float, wave_weight: float) -> SlipAndWave:
@@ -63,4 +66,4 @@ def slip_and_wave(greens: np.ndarray, weights_m: np.ndarray, slip_weight: float,
     mean_square = np.einsum("es,st,et->", weights_m, gram, weights_m) / len(weights_m)
     values, vectors = np.linalg.eigh(gram / mean_square)
     factor = vectors * np.sqrt(np.maximum(values, 0))
-    return SlipAndWave(tuple(map(tuple, factor.tolist())), slip_weight, wave_weight)
+    return SlipAndWave(tuple(map(tuple, factor.tolist())), (slip_weight, wave_weight))

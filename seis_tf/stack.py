@@ -2,9 +2,10 @@
 
 K models are trained as one: their variables are stacked on a first axis, and forward pass, gradient and optimizer
 update are mapped over that axis inside one step. A whole epoch of such steps is one program, with the data in memory.
-Learning rate, L2, dropout rate and the number of steps are values and not constants, so folds, seeds, ensemble members
-and trials of a search share it. On a CPU this is several times faster than one model after the other and than one step
-after the other, because small networks spend their time on the overhead of each operation and each call.
+Learning rate, L2, dropout rate, weights in the loss and the number of steps are values and not constants, so folds,
+seeds, ensemble members and trials of a search share it. On a CPU this is several times faster than one model after the
+other and than one step after the other, because small networks spend their time on the overhead of each operation and
+each call.
 
 Models with 2-D convolutions can't be mapped (a batch of filters has no fast form) and XLA's convolution on the CPU is
 slower than the default one: they run one member after the other through the same, uncompiled, steps. Where the data
@@ -27,7 +28,7 @@ import tensorflow as tf
 from seis_tf.layers import StackableDropout, dropouts
 from seis_tf.optimizers import Optimizer
 
-Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Loss = Callable[..., tf.Tensor]  # (targets, outputs), and its parts' weights where it has such -> [record]
 Transform = Callable[[Sequence[tf.Tensor], tf.Tensor], Sequence[tf.Tensor]]
 
 
@@ -133,6 +134,7 @@ class CompiledStack:
         l2: np.ndarray,
         seed: tuple[int, int],
         companions: np.ndarray | None = None,
+        loss_weights: np.ndarray | None = None,
     ) -> tuple[StackState, np.ndarray]:
         """Many steps in one graph, with the data in memory.
 
@@ -147,6 +149,7 @@ class CompiledStack:
             l2: [member].
             seed: of what `transform` draws.
             companions: int32 [step, member, batch]: records whose first input `transform` is given as one more.
+            loss_weights: [member, part], of a loss that has parts.
 
         Returns:
             The state after, and the loss [step, member] (NaN where a member had no step).
@@ -154,7 +157,8 @@ class CompiledStack:
         function = self._function("epoch", self._epoch, rows.shape[1], compiled=self._compiles_epochs)
         groups = _groups(state)
         # Where no member has L2 its value is not there at all: XLA adds up a penalty's squares one by one.
-        hyper = [tf.constant(v, tf.float32) for v in ([learning_rate, l2] if np.any(l2) else [learning_rate])]
+        penalty, parts = [l2] if np.any(l2) else [], [] if loss_weights is None else [*loss_weights.T]
+        hyper = tf.nest.map_structure(lambda v: tf.constant(v, tf.float32), (learning_rate, penalty, parts))
         data = (tuple(inputs), targets, weights)
         # Room for more steps than there are: folds and sizes of a learning curve share one compilation.
         steps = len(rows)
@@ -221,12 +225,13 @@ class CompiledStack:
         return tf.vectorized_map(self._one_member, (groups, x, y, w, present, hyper), fallback_to_while_loop=False)
 
     def _one_member(self, arguments):
-        (trainable, non_trainable, optimizer), x, y, w, present, (learning_rate, *l2) = arguments
+        (trainable, non_trainable, optimizer), x, y, w, present, (learning_rate, l2, loss_weights) = arguments
         count = tf.reduce_sum(present)
         with tf.GradientTape() as tape:
             tape.watch(trainable)
             outputs, moved = self.model.stateless_call(trainable, non_trainable, _inputs(x), training=True)
-            loss = tf.reduce_sum(self.loss(y, outputs) * w * present) / tf.maximum(count, 1.0)
+            each = self.loss(y, outputs, loss_weights) if loss_weights else self.loss(y, outputs)
+            loss = tf.reduce_sum(each * w * present) / tf.maximum(count, 1.0)
             total = tf.add_n([loss, *(l2[0] * tf.reduce_sum(tf.square(v)) for v in self._penalised(trainable) if l2)])
         gradients = tape.gradient(total, trainable)
         stepped, optimizer_after = self.optimizer.update(trainable, gradients, optimizer, learning_rate)

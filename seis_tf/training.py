@@ -56,6 +56,7 @@ class Member:
         learning_rate: None for the settings' own.
         l2: likewise.
         dropout: likewise, None for the model's own.
+        loss_weights: of the parts of a loss that has parts; None for the loss's own.
     """
 
     train: np.ndarray
@@ -64,6 +65,7 @@ class Member:
     learning_rate: float | None = None
     l2: float | None = None
     dropout: float | None = None
+    loss_weights: tuple[float, ...] | None = None
 
 
 @dataclass
@@ -126,7 +128,7 @@ def fit(
     with tf.device(settings.device):
         if progress is None:
             progress = _start(stack, models, members)
-        loop = _Loop(stack, data, members, settings, dict(metrics or {}))
+        loop = _Loop(stack, data, members, settings, loss, dict(metrics or {}))
         started, first = time.perf_counter(), 0.0
         while progress.epoch < settings.epochs and not _stopped(progress, settings).all():
             loop.epoch(progress)
@@ -139,8 +141,11 @@ def fit(
 class _Loop:
     """What stays the same from epoch to epoch: the data on the device and the members' rates."""
 
-    def __init__(self, stack, data: Data, members, settings: TrainingSettings, metrics):
+    def __init__(self, stack, data: Data, members, settings: TrainingSettings, loss: Loss, metrics):
         self.stack, self.data, self.members, self.settings, self.metrics = stack, data, members, settings, metrics
+        # Of the loss that was given: the stack's may be an equal one with other weights.
+        own = getattr(loss, "weights", None)
+        self.loss_weights = [own if m.loss_weights is None else m.loss_weights for m in members]
         self.inputs = [tf.constant(v) for v in data.inputs]
         shown = data.training_inputs
         self.training_inputs = self.inputs if shown is None else [tf.constant(v) for v in shown]
@@ -193,6 +198,7 @@ class _Loop:
             np.array([settings.l2 if m.l2 is None else m.l2 for m in members]),
             (members[0].seed, progress.epoch),
             companions,
+            None if self.loss_weights[0] is None else np.array([self.loss_weights[k] for k in group]),
         )
         sizes = present.sum(axis=2)
         # Where a member had no step its loss is NaN; any other NaN is a training that failed, and must be seen.
@@ -211,7 +217,8 @@ class _Loop:
         for k, size in enumerate(self.valid_sizes):
             rows = self.valid_rows[k, :size]
             targets, out = self.data.targets[rows], outputs[k, :size]
-            each = self.stack.loss(tf.constant(targets), tf.constant(out)).numpy()
+            parts = [] if self.loss_weights[k] is None else [self.loss_weights[k]]
+            each = self.stack.loss(tf.constant(targets), tf.constant(out), *parts).numpy()
             weights = np.ones(size) if self.data.weights is None else self.data.weights[rows]
             values = {"val_loss": float(np.average(each, weights=weights))}
             scores.append(

@@ -53,7 +53,16 @@ def test_more_sources_than_a_wave_can_tell_apart_are_no_trouble():
     assert loss(tf.constant(truth), tf.constant(shifted)).numpy().max() < 1e-6
 
 
-def test_equal_losses_are_one_compilation():
+def test_losses_that_differ_in_their_weights_only_are_one_compilation():
     greens, truth = RANDOM.normal(size=(3, 4, 2)), RANDOM.gamma(1.0, 2.0, (10, 3))
-    first, again, other = (slip_and_wave(greens, truth, 1.0, weight) for weight in (0.5, 0.5, 0.7))
-    assert first == again and hash(first) == hash(again) and first != other
+    first, other = (slip_and_wave(greens, truth, 1.0, weight) for weight in (0.5, 0.7))
+    assert first == other and hash(first) == hash(other) and first.weights != other.weights
+    assert slip_and_wave(2 * greens[:, ::-1] + 1, truth, 1.0, 0.5) != first
+
+
+def test_other_weights_are_taken_instead_of_the_losses_own():
+    greens, truth = RANDOM.normal(size=(3, 4, 2)), RANDOM.gamma(1.0, 2.0, (10, 3))
+    predicted = tf.constant(truth + 1)
+    first, other = (slip_and_wave(greens, truth, *weights) for weights in ((1.0, 0.5), (0.2, 0.7)))
+    np.testing.assert_allclose(first(tf.constant(truth), predicted, (0.2, 0.7)), other(tf.constant(truth), predicted))
+    assert np.abs(first(tf.constant(truth), predicted) - other(tf.constant(truth), predicted)).max() > 0.1

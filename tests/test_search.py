@@ -340,6 +340,19 @@ def test_a_loss_that_differs_between_trials_can_not_be_the_objective(dataset):
         search.space_for(dataset, settings(objective="val_accuracy"), None)
 
 
+def test_trials_that_differ_in_weights_of_the_loss_are_one_stack(dataset, tmp_path):
+    jobs = [job(loss={"slip_weight": 0.005, "wave_weight": weight}) for weight in (0.5, 20.0)]
+    trials = [TrialJob(name, each) for name, each in zip("ab", jobs, strict=True)]
+    trainer = Trainer(dataset, jobs[0], 0, 1, "val_mse", tmp_path / "together")
+    plain = TrialJob("c", job(loss={"slip_weight": 1.0, "wave_weight": 0.0}))  # another loss: it has no parts
+    assert [[t.trial_id for t in group] for group in trainer.groups([*trials, plain])] == [["a", "b"], ["c"]]
+    together = trainer.run(trials)
+    for trial in trials:
+        alone = Trainer(dataset, trial.job, 0, 1, "val_mse", tmp_path / trial.trial_id).run([trial])[trial.trial_id]
+        assert together[trial.trial_id].scores == pytest.approx(alone.scores, rel=1e-3)
+    assert 10 * together["a"].scores["val_loss"] < together["b"].scores["val_loss"]
+
+
 def test_executions_give_a_spread_over_seeds(dataset, tmp_path):
     outcome = Trainer(dataset, job(), 0, 3, "val_mse", tmp_path).run([TrialJob("a", job())])["a"]
     assert outcome.spreads["val_mse"] > 0

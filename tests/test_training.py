@@ -271,6 +271,29 @@ def test_a_network_that_can_not_be_mapped_is_trained_member_by_member():
     np.testing.assert_allclose(model.predict(inputs, verbose=0), together.predict([inputs])[1], atol=1e-6)
 
 
+def test_each_member_has_its_own_weights_of_the_losses_parts():
+    random = np.random.default_rng(5)
+    level, slip = random.normal(size=(40, 6, 2)).astype(np.float32), random.gamma(1.0, 1.0, (40, 3)).astype(np.float32)
+    greens, data = random.normal(size=(3, 6, 2)), Data((level,), slip)
+    weights, rows = [(1.0, 0.1), (0.01, 5.0), (1.0, 0.1)], (np.arange(30), np.arange(30, 40))
+    settings = SETTINGS.model_copy(update={"monitor": "val_loss"})
+
+    def fitted(loss_weights, own):
+        built = [models.conv1d(6, 2, 3, (4, 4), seed=1) for _ in loss_weights]
+        members = [Member(*rows, 3, loss_weights=w) for w in loss_weights]
+        return fit(built, data, members, settings, losses.slip_and_wave(greens, slip, *own))
+
+    together = fitted(weights, own=(7.0, 7.0))
+    for k, own in enumerate(weights):
+        alone = fitted([None], own)
+        for ours, theirs in zip(together.progress.state.trainable, alone.progress.state.trainable, strict=True):
+            np.testing.assert_allclose(ours[k], theirs[0], atol=2e-5)
+        for row, expected in zip(together.progress.history[k], alone.progress.history[0], strict=True):
+            assert row["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-4)
+    kernels = together.progress.state.trainable[0].numpy()
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
+
+
 def test_progress_is_split_and_joined(tmp_path):
     done = train([Member(TRAIN, VALID, s) for s in (1, 2, 3)])
     parts = [done.progress.part([2]), done.progress.part([0, 1])]

@@ -20,7 +20,7 @@ from seis_tf.settings.training import TrainJob
 from seis_tf.training import Data, Member, fit
 
 # Settings that are values of the compiled step, not a part of it: trials that differ in these only share a stack.
-VALUES = {"learning_rate", "l2", "seed"}
+VALUES = {"learning_rate", "l2", "seed", "loss"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Trainer:
         settings, rate = job.training, getattr(job.model, "dropout", None)
         seeds = [settings.seed + i for i in range(self.executions)]
         return [
-            Member(train, valid, seed, settings.learning_rate, settings.l2, rate)
+            Member(train, valid, seed, settings.learning_rate, settings.l2, rate, jobs.loss_weights_of(job))
             for train, valid in self.cuts
             for seed in seeds
         ]
@@ -185,8 +185,9 @@ class Trainer:
         # Whether there is dropout is architecture, its rate is a value.
         model["dropout"] = bool(model.get("dropout"))
         settings = trial.job.training.model_dump(mode="json", exclude=VALUES)
-        start = self._stand_of(trial)
-        return json.dumps([model, settings, start.epoch if start else 0])
+        # Likewise whether the loss has parts.
+        parts, start = jobs.loss_weights_of(trial.job) is not None, self._stand_of(trial)
+        return json.dumps([model, settings, parts, start.epoch if start else 0])
 
     def _stand(self, group: list[TrialJob]) -> Progress | None:
         parts = [self._stand_of(trial) for trial in group]
