@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -351,6 +353,22 @@ def test_trials_that_differ_in_weights_of_the_loss_are_one_stack(dataset, tmp_pa
         alone = Trainer(dataset, trial.job, 0, 1, "val_mse", tmp_path / trial.trial_id).run([trial])[trial.trial_id]
         assert together[trial.trial_id].scores == pytest.approx(alone.scores, rel=1e-3)
     assert 10 * together["a"].scores["val_loss"] < together["b"].scores["val_loss"]
+
+
+def test_a_kill_while_the_state_is_written_leaves_the_old_one(tmp_path, monkeypatch):
+    oracle = oracles.make("random", spaces.declare(spaces.SPACES["mlp"]), "val_loss", 4, 2, 0)
+    oracle._set_project_dir(tmp_path, "search")
+    oracle.save()
+    before = Path(oracle._get_oracle_fname()).read_text()
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", killed)
+    oracle.tuner_ids.add("another")
+    with pytest.raises(KeyboardInterrupt):
+        oracle.save()
+    assert Path(oracle._get_oracle_fname()).read_text() == before
 
 
 def test_executions_give_a_spread_over_seeds(dataset, tmp_path):

@@ -1,8 +1,8 @@
 """KerasTuner's oracles, with the cures that a search needs which may be killed, resumed and distributed.
 
 KerasTuner saves its state before it takes a finished trial off the list of running ones, so a kill between the two
-makes it run a scored trial again; it raises after three failures in a row; it prints to the screen. These are mended
-here.
+makes it run a scored trial again; a kill while it writes leaves half a file, with which no search starts again; it
+raises after three failures in a row; it prints to the screen. These are mended here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner as kt
+from keras_tuner.src import utils
 from keras_tuner.src.engine import conditions
 
+from seis_tf.files import write_atomically
 from seis_tf.tuning.trials import direction
 
 TUNERS = ("random", "bayesian", "hyperband")
@@ -21,6 +23,16 @@ ENDED = ("COMPLETED", "FAILED")
 
 # KerasTuner 1.4.8 has left a print in Parent.to_proto: each trial that is sent would write a number to stdout.
 conditions.print = lambda *values: None
+
+
+def _save_json(path: str, content: Any) -> str:
+    """In place of KerasTuner's: the file is either the old one or the whole new one."""
+    text = json.dumps(content)
+    write_atomically(Path(path), text.encode())
+    return text
+
+
+utils.save_json = _save_json
 
 
 def make(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from seis_tf import startup
+
 # Into a file or a pipe, tables are as wide as they need to be: cut-off names would be of no use there.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -39,27 +40,8 @@ def set_verbose(verbose: bool) -> None:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow and starts its devices; what they print at that moment is thrown away unless verbose.
-
-    Some of it is written by C++ before any logging level counts, so the file descriptor itself is pointed elsewhere.
-    """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if _verbose:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        import tensorflow as tf
-
-        tf.get_logger().setLevel("ERROR")  # each architecture is traced once: no reason to warn of retracing
-        tf.config.list_logical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    """Imports TensorFlow; without --verbose its own messages are thrown away."""
+    startup.load_tensorflow(verbose=_verbose)
 
 
 def fail(message: str) -> None:
