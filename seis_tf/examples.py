@@ -126,6 +126,8 @@ def decode(record: bytes, features: list[Feature]) -> dict[str, np.ndarray | str
 class Columns:
     """Serialized Examples -> arrays [record, ...]: what `decode` gives of each, stacked, in a tenth of the time.
 
+    What comes after the last feature wanted is not looked at.
+
     Records that this project wrote have the data set's features in its order with the same bytes before each value,
     which are only compared; any other serialized Example goes through `decode`.
 
@@ -250,7 +252,7 @@ def _from_bytes(payload: memoryview, feature: Feature) -> np.ndarray | str:
 
 
 def _aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """An array without values whose first byte lies where TensorFlow takes it without copying."""
+    """An array without values whose first byte lies where TensorFlow can take it over without copying."""
     if dtype == "string":
         return np.empty(shape, object)
     size = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))

@@ -34,18 +34,18 @@ class SlipAndWave:
     Args:
         factor: [source, k] with factor @ factor.T the Gram matrix of the Green's functions, divided by the variance of
             the training waves, as nested tuples so that equal losses are one compilation.
-        weights: of the slip's and of the wave's part. Losses that differ in these only are equal: a compiled step is
-            given them as values.
+        part_weights: of the slip's and of the wave's part. Losses that differ in these only are equal: a compiled step
+            is given them as values.
     """
 
     factor: tuple[tuple[float, ...], ...]
-    weights: tuple[float, float] = field(compare=False)
+    part_weights: tuple[float, float] = field(compare=False)
 
     def __call__(
         self, weights_m: tf.Tensor, predicted_m: tf.Tensor, weights: Sequence[float | tf.Tensor] | None = None
     ) -> tf.Tensor:
         """[record]; `weights` are others than the loss's own."""
-        slip_weight, wave_weight = self.weights if weights is None else weights
+        slip_weight, wave_weight = self.part_weights if weights is None else weights
         error = predicted_m - weights_m
         wave = tf.matmul(error[..., None, :], tf.constant(self.factor, error.dtype))[..., 0, :]
         slip = tf.reduce_mean(tf.square(error), axis=-1)

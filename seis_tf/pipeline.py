@@ -1,7 +1,7 @@
-"""Shards -> `tf.data`, and shards -> arrays in memory: what training, evaluation and a user's own script read.
+"""Shards -> `tf.data`: what a user's own training script reads.
 
 Everything is checked against `dataset.json` first: a model or a script that expects another task, order or shape is
-refused with both printed. Batches are cut before records are parsed, because parsing a batch at once is twice as fast.
+refused with both printed. Of a stream batches are cut before records are parsed: a batch at once is twice as fast.
 """
 
 from __future__ import annotations
@@ -99,6 +99,8 @@ def records(
     if in_memory:
         columns = shards.load_arrays(Path(folder), info, (split,), features)
         batches = _gathered(columns, info.splits[split].records, count, batch_size, order_seed)
+        if drop_remainder:
+            batches = batches.map(lambda r: {n: tf.ensure_shape(v, [batch_size, *v.shape[1:]]) for n, v in r.items()})
     else:
         stored = _streamed(shards.shard_paths(Path(folder), info, split), order_seed, shuffle_buffer)
         batches = stored.batch(batch_size, drop_remainder=drop_remainder).map(
@@ -123,13 +125,13 @@ def _streamed(paths: list[Path], seed: int | None, buffer: int) -> tf.data.Datas
 
 
 def _gathered(
-    columns: dict[str, np.ndarray], records: int, count: int, batch_size: int, seed: int | None
+    columns: dict[str, np.ndarray], n_records: int, count: int, batch_size: int, seed: int | None
 ) -> tf.data.Dataset:
     """Batches of arrays; with a seed in an order of all records that each pass draws anew."""
     variables = {name: _variable(column) for name, column in columns.items()}
 
     def one_pass(draw: tf.Tensor) -> tf.data.Dataset:
-        order = tf.range(records, dtype=tf.int64)
+        order = tf.range(n_records, dtype=tf.int64)
         if seed is not None:
             order = tf.random.experimental.stateless_shuffle(order, tf.stack([draw, draw]))
 

@@ -1,4 +1,4 @@
-"""The data set on disk: which group goes to which split, the shards, and `dataset.json`, written last.
+"""The data set on disk: which group goes to which split, the shards and their records, `dataset.json`, written last.
 
 A data set is complete when it has a `dataset.json`. Everything that a reader must know is in it: features with dtype
 and shape, order of classes or buoys and sources, units, settings, normalisation, counts, checksums and what was
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import google_crc32c
 import numpy as np
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from seis_tf.config import Settings, first_error
 from seis_tf.examples import Columns, Feature, decode
@@ -43,6 +43,12 @@ class SplitInfo(Settings):
     records: int
     class_counts: dict[str, int] = {}
     shards: tuple[ShardInfo, ...]
+
+    @model_validator(mode="after")
+    def _adds_up(self):
+        if self.records != (held := sum(shard.records for shard in self.shards)):
+            raise ValueError(f"expected {self.records} records, received {held} in the shards")
+        return self
 
 
 class RejectedInfo(Settings):

@@ -51,20 +51,23 @@ def axes(settings: SpectrogramSettings, n_samples: int, sampling_rate_hz: float)
     return frequencies, (np.arange(n_frames) * hop + settings.nperseg / 2) / sampling_rate_hz
 
 
-def spectrograms(waveforms: np.ndarray, settings: SpectrogramSettings, sampling_rate_hz: float) -> np.ndarray:
+def spectrograms(
+    waveforms: np.ndarray, settings: SpectrogramSettings, sampling_rate_hz: float, out: np.ndarray | None = None
+) -> np.ndarray:
     """Spectrograms of a batch of waveforms (the NumPy version).
 
     Args:
         waveforms: float [record, sample].
         settings: window, overlap, scaling, logarithm.
         sampling_rate_hz: samples per second.
+        out: float32 array for the result, to use memory again: new memory can cost more than the transform.
 
     Returns:
         float32 [record, frequency, time]: power as `scipy.signal.spectrogram`, or its log10 with everything below
         `log_floor` times the record's largest power raised to that floor.
 
     Raises:
-        ValueError: the waveforms are shorter than a frame.
+        ValueError: the waveforms are shorter than a frame, or `out` has another shape or dtype.
     """
     n_frequencies, n_frames = settings.shape(waveforms.shape[-1])
     matrix = np.ascontiguousarray(transform_matrix(settings, sampling_rate_hz).T, dtype=np.float32)
@@ -74,7 +77,10 @@ def spectrograms(waveforms: np.ndarray, settings: SpectrogramSettings, sampling_
         samples = samples - samples.mean(axis=-1, keepdims=True)
     frames = np.lib.stride_tricks.sliding_window_view(samples, settings.nperseg, axis=-1)
     frames = frames[:, :: settings.nperseg - settings.noverlap].transpose(0, 2, 1)
-    powers = np.empty((len(samples), n_frequencies, n_frames), np.float32)
+    shape = (len(samples), n_frequencies, n_frames)
+    powers = np.empty(shape, np.float32) if out is None else out
+    if powers.shape != shape or powers.dtype != np.float32:
+        raise ValueError(f"out: expected float32 {shape}, received {powers.dtype} {powers.shape}")
     for first in range(0, len(samples), _BLOCK):
         parts = matrix @ np.ascontiguousarray(frames[first : first + _BLOCK])
         np.square(parts, out=parts)

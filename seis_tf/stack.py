@@ -74,7 +74,7 @@ def _groups(state: StackState) -> tuple[list[tf.Tensor], ...]:
     return state.trainable, state.non_trainable, state.optimizer
 
 
-_LEAST_ROOM = 256  # steps
+_LITTLE = 2**14  # rows in a step
 _KINDS = ("trainable", "non_trainable", "optimizer")
 
 
@@ -90,7 +90,7 @@ def is_stackable(model: keras.Model) -> bool:
 
 @dataclass(repr=False)  # TensorFlow's warnings quote it: with all its functions that would be pages
 class CompiledStack:
-    """The step and the prediction of one architecture; made by `compiled`."""
+    """The training and the prediction of one architecture; made by `compiled`."""
 
     model: keras.Model
     optimizer: Optimizer
@@ -136,7 +136,7 @@ class CompiledStack:
         companions: np.ndarray | None = None,
         loss_weights: np.ndarray | None = None,
     ) -> tuple[StackState, np.ndarray]:
-        """Many steps in one graph, with the data in memory.
+        """The steps of an epoch in one graph, with the data in memory.
 
         Args:
             state: before.
@@ -160,9 +160,8 @@ class CompiledStack:
         penalty, parts = [l2] if np.any(l2) else [], [] if loss_weights is None else [*loss_weights.T]
         hyper = tf.nest.map_structure(lambda v: tf.constant(v, tf.float32), (learning_rate, penalty, parts))
         data = (tuple(inputs), targets, weights)
-        # Room for more steps than there are: folds and sizes of a learning curve share one compilation.
         steps = len(rows)
-        room = [(0, max(_LEAST_ROOM, 2 ** math.ceil(math.log2(steps))) - steps), (0, 0), (0, 0)]
+        room = [(0, _room(rows.shape) - steps if self._compiles_epochs else 0), (0, 0), (0, 0)]
         order = [tf.constant(np.pad(v, room), tf.int32) for v in (rows, companions) if v is not None]
         present = tf.constant(np.pad(present, room), tf.float32)
         groups, losses = function(groups, data, order, present, tf.constant(steps), hyper, tf.constant(seed, tf.int32))
@@ -195,8 +194,10 @@ class CompiledStack:
 
     def _function(self, name: str, body: Callable, members: int, compiled: bool = False) -> Callable:
         # One for each number of members, so that this number stays known when other shapes are relaxed.
-        new = tf.function(body, reduce_retracing=True, jit_compile=compiled or None)
-        return self._functions.setdefault((name, members), new)
+        if (name, members) not in self._functions:
+            function = tf.function(body, reduce_retracing=True, jit_compile=compiled or None)
+            self._functions[name, members] = function
+        return self._functions[name, members]
 
     def _epoch(self, groups, data, order, present, steps, hyper, seed):
         inputs, targets, weights = data
@@ -317,6 +318,19 @@ _VALUES = ("kernel_initializer", "kernel_regularizer", "seed", "build_config")
 
 def _inputs(x):
     return x[0] if len(x) == 1 else list(x)
+
+
+def _room(shape: tuple[int, int, int]) -> int:
+    """Steps that there is room for: a power of two, and where it costs little 256.
+
+    So folds and sizes of a learning curve share one program, which is compiled for the room and told the steps.
+
+    Args:
+        shape: steps, members, batch.
+    """
+    steps, members, batch = shape
+    least = 256 if members * batch <= _LITTLE else 1
+    return max(least, 2 ** math.ceil(math.log2(steps)))
 
 
 def _values(variables) -> list[np.ndarray]:

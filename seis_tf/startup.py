@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+quiet = False  # whether TensorFlow's own messages are thrown away; processes that are started from here do as well
+
 
 def load_tensorflow(verbose: bool = False) -> None:
     """Imports TensorFlow and starts its devices; what they print at that moment is thrown away unless verbose.
@@ -12,6 +14,8 @@ def load_tensorflow(verbose: bool = False) -> None:
     Some of it is written by C++ before any logging level counts, so the file descriptor itself is pointed elsewhere.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    global quiet
+    quiet = not verbose
     if verbose:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

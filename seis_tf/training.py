@@ -110,7 +110,8 @@ def fit(
         data: for all members.
         members: which records, seed and rates each has.
         settings: of the training.
-        loss: (targets, outputs) -> [record].
+        loss: (targets, outputs) -> [record]; one with an attribute `part_weights` is given those, or a member's own, as
+            a third argument.
         metrics: name to function of (targets, outputs); validation scores, called "val_" + name. Those whose name ends
             in loss or mse are better when smaller, others when larger.
         progress: to go on from (of the same call, stopped earlier).
@@ -144,7 +145,9 @@ class _Loop:
     def __init__(self, stack, data: Data, members, settings: TrainingSettings, loss: Loss, metrics):
         self.stack, self.data, self.members, self.settings, self.metrics = stack, data, members, settings, metrics
         # Of the loss that was given: the stack's may be an equal one with other weights.
-        own = getattr(loss, "weights", None)
+        own = getattr(loss, "part_weights", None)
+        if own is None and any(m.loss_weights is not None for m in members):
+            raise ValueError("loss_weights: expected none for a loss without parts, received some")
         self.loss_weights = [own if m.loss_weights is None else m.loss_weights for m in members]
         self.inputs = [tf.constant(v) for v in data.inputs]
         shown = data.training_inputs

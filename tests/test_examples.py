@@ -6,6 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seis_tf import examples
 from seis_tf.examples import (
     Columns,
     Feature,
@@ -195,6 +196,12 @@ def test_columns_are_the_decoded_records_stacked(groups, names, by_tensorflow):
         np.testing.assert_array_equal(arrays[name], np.array(expected).reshape(arrays[name].shape))
         assert arrays[name].dtype.kind == {"spectrogram": "f", "snr_db": "f", "label": "i", "group": "U"}[name]
         assert not groups or name == "group" or arrays[name].ctypes.data % 64 == 0
+
+
+def test_records_of_this_project_are_not_decoded_one_by_one(monkeypatch):
+    payloads = [encode(VALUES | {"group": group}, FEATURES) for group in ("", "g", "g" * 90)]
+    monkeypatch.setattr(examples, "decode", None)
+    assert in_columns(payloads, ["group", "label"])["group"].tolist() == ["", "g", "g" * 90]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 40, -3])

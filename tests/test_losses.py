@@ -56,7 +56,7 @@ def test_more_sources_than_a_wave_can_tell_apart_are_no_trouble():
 def test_losses_that_differ_in_their_weights_only_are_one_compilation():
     greens, truth = RANDOM.normal(size=(3, 4, 2)), RANDOM.gamma(1.0, 2.0, (10, 3))
     first, other = (slip_and_wave(greens, truth, 1.0, weight) for weight in (0.5, 0.7))
-    assert first == other and hash(first) == hash(other) and first.weights != other.weights
+    assert first == other and hash(first) == hash(other) and first.part_weights != other.part_weights
     assert slip_and_wave(2 * greens[:, ::-1] + 1, truth, 1.0, 0.5) != first
 
 

@@ -87,6 +87,7 @@ def test_a_damaged_record_is_not_read(tiny_waveforms, info, tmp_path, in_memory)
 def test_a_last_batch_that_is_not_full_can_be_left_out(tiny_waveforms, train, in_memory):
     batches = records(tiny_waveforms, "train", ("label",), 16, drop_remainder=True, in_memory=in_memory)
     assert [len(batch["label"]) for batch in batches] == [16] * (len(train["label"]) // 16)
+    assert batches.element_spec["label"].shape == (16,)
 
 
 @pytest.mark.parametrize("in_memory", [False, True])

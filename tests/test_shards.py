@@ -211,6 +211,16 @@ def test_counts_that_do_not_agree_with_the_records_are_found(dataset):
     assert verify(dataset) == [f"{dataset}: split valid: expected records {counts}, received {right}"]
 
 
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_split_of_another_number_of_records_than_its_shards_is_refused(dataset, more):
+    tree = json.loads((dataset / "dataset.json").read_text())
+    held = tree["splits"]["valid"]["records"]
+    tree["splits"]["valid"]["records"] += more
+    (dataset / "dataset.json").write_text(json.dumps(tree))
+    with pytest.raises(ValueError, match=f"valid: .*expected {held + more} records, received {held} in the shards"):
+        load_dataset(dataset)
+
+
 def test_an_unfinished_data_set_is_none(dataset):
     (dataset / "dataset.json").unlink()
     with pytest.raises(ValueError, match=r"dataset\.json: expected a finished data set, received no dataset\.json"):

@@ -120,6 +120,17 @@ def test_a_record_does_not_depend_on_its_company():
     assert spectrograms(waveforms[:0], SpectrogramSettings(), 100.0).shape == (0, *together.shape[1:])
 
 
+def test_the_result_is_put_where_it_is_wanted():
+    records = np.random.default_rng(2).normal(size=(20, 300))
+    expected = spectrograms(records, SpectrogramSettings(), 1e6)
+    out = np.full(expected.shape, np.nan, np.float32)
+    assert spectrograms(records, SpectrogramSettings(), 1e6, out) is out
+    np.testing.assert_array_equal(out, expected)
+    for wrong in (out[1:], out.astype(np.float64)):
+        with pytest.raises(ValueError, match=r"out: expected float32 \(20, 65, 29\), received float"):
+            spectrograms(records, SpectrogramSettings(), 1e6, wrong)
+
+
 def test_a_silent_record_has_finite_logs():
     for quiet in (np.zeros((1, 100)), np.full((1, 100), 1e-25)):
         power = spectrograms(quiet, SpectrogramSettings(), 100.0)

@@ -152,9 +152,9 @@ def test_an_epoch_compiled_whole_is_its_steps_one_after_the_other(three):
         return inputs
 
     for options in (three, three | {"l2s": [0.0] * 3}):
-        _, whole, told = fit_stack(**options)
+        whole_stack, whole, told = fit_stack(**options)
         stack, by_steps, told_by_steps = fit_stack(**options, transform=unchanged)
-        assert not stack._compiles_epochs
+        assert whole_stack._compiles_epochs and not stack._compiles_epochs
         for k in range(3):
             assert_member_is(whole, k, by_steps.part([k]))
         np.testing.assert_allclose(told, told_by_steps, rtol=1e-4)
@@ -162,6 +162,7 @@ def test_an_epoch_compiled_whole_is_its_steps_one_after_the_other(three):
 
 def test_folds_of_all_sizes_share_one_program(three):
     one = {name: values[:1] for name, values in three.items()}
+    one["built"] = [models.mlp((4, 5), 3, (11,), dropout=0.3)]  # not compiled by any other test
     stack, _, _ = fit_stack(**one, epochs=1)
     program = stack._functions["epoch", 1]
     before = program.experimental_get_tracing_count()

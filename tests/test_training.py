@@ -294,6 +294,13 @@ def test_each_member_has_its_own_weights_of_the_losses_parts():
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
 
 
+def test_weights_for_a_loss_without_parts_are_refused():
+    member = Member(np.arange(10), np.array([], int), 0, loss_weights=(1.0, 2.0))
+    settings = SETTINGS.model_copy(update={"monitor": "loss"})
+    with pytest.raises(ValueError, match="loss_weights: expected none for a loss without parts"):
+        fit([mlp()], DATA, [member], settings, losses.cross_entropy)
+
+
 def test_progress_is_split_and_joined(tmp_path):
     done = train([Member(TRAIN, VALID, s) for s in (1, 2, 3)])
     parts = [done.progress.part([2]), done.progress.part([0, 1])]

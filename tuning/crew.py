@@ -6,12 +6,11 @@ Nothing here imports TensorFlow: a new process reads this module before it can c
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 
-from seis_tf.startup import load_tensorflow
+from seis_tf import startup
 
-_GOODBYE_SECONDS = 3.0
+GOODBYE_SECONDS = 3.0  # in which a worker asks once more and hears that it is over
 
 
 class Crew:
@@ -31,7 +30,17 @@ class Crew:
     def __init__(self, dataset, out, settings, address, space_file, timeout_s, minutes, count: int):
         # Stacks are fast, but nobody is to be left without a trial.
         at_once = max(1, min(8, settings.trials // (2 * count))) if count else None
-        self._arguments = (str(dataset), str(out), settings, address, space_file, timeout_s, minutes, at_once)
+        self._arguments = (
+            str(dataset),
+            str(out),
+            settings,
+            address,
+            space_file,
+            timeout_s,
+            minutes,
+            at_once,
+            startup.quiet,
+        )
         # Spawned: a forked child can't use the TensorFlow that its parent has started.
         self._context = multiprocessing.get_context("spawn")
         self._crew = {f"worker{i}": self._start(f"worker{i}") for i in range(count)}
@@ -59,7 +68,7 @@ class Crew:
     def stop(self) -> None:
         """Waits for the workers to leave; who does not is ended."""
         for process in self._crew.values():
-            process.join(timeout=_GOODBYE_SECONDS)
+            process.join(timeout=GOODBYE_SECONDS)
             if process.is_alive():
                 process.terminate()
                 process.join()
@@ -70,10 +79,10 @@ class Crew:
         return process
 
 
-def _work(dataset, out, settings, address, space_file, timeout_s, minutes, at_once, worker_id) -> None:
+def _work(dataset, out, settings, address, space_file, timeout_s, minutes, at_once, quiet, worker_id) -> None:
     """A worker process: one line and status 1 where it can't go on."""
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the parent was started quietly
-        load_tensorflow()
+    if quiet:
+        startup.load_tensorflow()
     from seis_tf.tuning import distributed
 
     try:

@@ -24,7 +24,7 @@ from keras_tuner.src.distribute import oracle_client
 
 from seis_tf.tuning import oracles, spaces
 from seis_tf.tuning.chief import Chief
-from seis_tf.tuning.crew import Crew
+from seis_tf.tuning.crew import GOODBYE_SECONDS, Crew
 from seis_tf.tuning.record import check_same
 from seis_tf.tuning.results import check_failures, too_many_failed, write_results
 from seis_tf.tuning.search import (
@@ -35,8 +35,6 @@ from seis_tf.tuning.search import (
     status_of,
 )
 from seis_tf.tuning.settings import SearchSettings
-
-_GOODBYE_SECONDS = 3.0
 
 
 class Client(oracle_client.OracleClient):
@@ -156,7 +154,7 @@ def run_chief(
             late = until is not None and time.monotonic() > until
             chief.closing = late or too_many_failed(oracles.ended(oracle), settings.trials)
             on_status(status_of(oracle, settings, len(oracle.ongoing_trials)))
-        time.sleep(_GOODBYE_SECONDS)  # workers ask once more and hear that it is over
+        time.sleep(GOODBYE_SECONDS)  # workers ask once more and hear that it is over
     finally:
         server.stop(grace=1).wait()
         crew.stop()

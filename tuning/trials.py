@@ -97,7 +97,7 @@ class Trainer:
         return {key: o for group in self.groups(trials) for key, o in self._run_group(group, on_epoch).items()}
 
     def groups(self, trials: Sequence[TrialJob]) -> list[list[TrialJob]]:
-        """The trials in as few stacks as there are architectures, batch sizes and update rules."""
+        """The trials in as few stacks as there are architectures, batch sizes, update rules and kinds of loss."""
         groups: dict[str, list[TrialJob]] = {}
         for trial in trials:
             groups.setdefault(self._key(trial), []).append(trial)

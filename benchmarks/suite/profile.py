@@ -185,7 +185,7 @@ def _epoch(model, inputs: np.ndarray, targets: np.ndarray, loss, batch: int, epo
     ahead, back = seconds(forward), seconds(gradient)
     parts = {
         "draw the order of records": ordering,
-        "loop, and taking a batch": gathered,
+        "loop (compiled: without taking batches)": gathered,
         "forward": max(ahead - gathered, 0.0),
         "gradient": max(back - ahead, 0.0),
     }
