@@ -206,8 +206,8 @@ class CompiledStack:
         step = tf.autograph.experimental.do_not_convert(self._all_members)
         if not self._compiles_epochs:
             step = self._functions.setdefault("step", tf.function(step, jit_compile=self.stackable))
-        i = tf.constant(0)
-        while i < steps:  # not over tf.range, whose end XLA takes for a constant
+
+        def stepped(i, groups, losses):
             x = [tf.gather(v, rows[i]) for v in inputs]
             if len(order) > 1:
                 x.append(tf.gather(inputs[0], order[1][i]))
@@ -215,8 +215,16 @@ class CompiledStack:
                 x = self.transform(x, tf.concat([seed, [i]], 0))
             y, w = tf.gather(targets, rows[i]), tf.gather(weights, rows[i])
             groups, loss = step(groups, x, y, w, present[i], hyper)
-            losses = losses.write(i, loss)
-            i += 1
+            return groups, losses.write(i, loss)
+
+        if self._compiles_epochs:
+            i = tf.constant(0)
+            while i < steps:  # not over tf.range, whose end XLA takes for a constant
+                groups, losses = stepped(i, groups, losses)
+                i += 1
+        else:
+            for i in tf.range(steps):
+                groups, losses = stepped(i, groups, losses)
         return groups, losses.stack()
 
     def _all_members(self, groups, x, y, w, present, hyper):

@@ -99,6 +99,6 @@ def scipy_batched(work: Path, count: int) -> Ready:
         for first in range(0, len(some), _BLOCK):
             block = some[first : first + _BLOCK]
             power = signal.spectrogram(block, inputs.RATE_HZ, nperseg=20, noverlap=10, nfft=128)[2]
-            out[first : first + _BLOCK] = power
+            out[first : first + len(block)] = power
 
     return Ready(lambda: run(samples), count, warm=lambda: run(samples[:10]))
