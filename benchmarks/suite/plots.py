@@ -6,6 +6,13 @@ from pathlib import Path
 from typing import Any
 
 AXES = {"batch": "batch size", "minutes": "window (min)", "sources": "unit sources"}
+# One look for each way in all panels.
+STYLES = {
+    "ours, training": "o-C0",
+    "PyTorch, training": "s--C0",
+    "ours, answers": "o-C1",
+    "NNLS, answers": "s--C1",
+}
 
 
 def draw(folder: Path, results: dict[str, Any]) -> dict[str, str]:
@@ -28,7 +35,7 @@ def _records(folder: Path, found: dict[str, list[dict[str, float]]]) -> dict[str
             axis.plot(count, [p[key] for p in points], "o-", label=name)
     for axis, label in zip(axes, ("seconds", "peak memory (MB)"), strict=True):
         axis.set(xlabel="records", ylabel=label, xlim=(0, None), ylim=(0, None))
-    axes[0].legend(frameon=False)
+    _legend(figure, axes[0])
     return _saved(figure, folder, "records.png", "Time and memory against the number of records")
 
 
@@ -36,14 +43,13 @@ def _sweeps(folder: Path, sweeps: dict[str, list[dict[str, float]]]) -> dict[str
     sweeps = {name: points for name, points in sweeps.items() if points}
     figure, axes = _figure(len(sweeps))
     for axis, (name, points) in zip(axes, sweeps.items(), strict=True):
-        for key in points[0].keys() - {name}:
-            style = "o-" if key.startswith("ours") else "s--"
-            axis.loglog([p[name] for p in points], [p[key] for p in points], style, label=key)
+        for key in [key for key in STYLES if key in points[0]]:
+            axis.loglog([p[name] for p in points], [p[key] for p in points], STYLES[key], label=key)
         axis.set(xlabel=AXES[name])
         axis.set_xticks([p[name] for p in points], [str(p[name]) for p in points], minor=False)
         axis.minorticks_off()
-        axis.legend(frameon=False, fontsize=7)
     axes[0].set_ylabel("a second")
+    _legend(figure, axes[-1])
     return _saved(figure, folder, "sizes.png", "Training samples and answers a second against sizes")
 
 
@@ -55,6 +61,12 @@ def _figure(columns: int):
 
     figure, axes = plt.subplots(1, columns, figsize=(3.4 * columns, 2.8), layout="constrained", squeeze=False)
     return figure, axes[0]
+
+
+def _legend(figure, axis) -> None:
+    """Above all panels, where no line runs through it."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False)
 
 
 def _saved(figure, folder: Path, file: str, title: str) -> dict[str, str]:
