@@ -139,7 +139,7 @@ class Columns:
 
     def __init__(self, count: int, features: Sequence[Feature], names: Sequence[str]):
         self._features, self._filled = list(features), 0
-        self._arrays = {f.name: _aligned((count, *f.shape), f.dtype) for f in features if f.name in names}
+        self._arrays = {f.name: _aligned(count, f) for f in features if f.name in names}
         needed = max((i + 1 for i, feature in enumerate(features) if feature.name in names), default=0)
         # For each feature up to the last one wanted: name, bytes before it, its own number of bytes, and where it goes:
         # the bytes of its array, since NumPy's own assignment costs more than most values do.
@@ -244,21 +244,19 @@ def _stored(array: np.ndarray, feature: Feature) -> np.ndarray:
 def _from_bytes(payload: memoryview, feature: Feature) -> np.ndarray | str:
     if feature.dtype == "string":
         return bytes(payload).decode()
-    dtype = np.dtype(_NUMPY[feature.dtype])
-    expected = dtype.itemsize * int(np.prod(feature.shape, dtype=int))
-    if len(payload) != expected:
+    if len(payload) != (expected := _size(feature)):
         raise ValueError(f"feature {feature.name}: expected {expected} bytes, received {len(payload)}")
-    return np.frombuffer(payload, dtype).reshape(feature.shape)
+    return np.frombuffer(payload, _NUMPY[feature.dtype]).reshape(feature.shape)
 
 
-def _aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """An array without values whose first byte lies where TensorFlow can take it over without copying."""
-    if dtype == "string":
+def _aligned(count: int, feature: Feature) -> np.ndarray:
+    """An array [record, ...] without values whose first byte lies where TensorFlow can take it over without copying."""
+    shape, size = (count, *feature.shape), _size(feature)
+    if size is None:
         return np.empty(shape, object)
-    size = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=int))
-    room = np.empty(size + _ALIGNMENT, np.uint8)
+    room = np.empty(count * size + _ALIGNMENT, np.uint8)
     start = -room.ctypes.data % _ALIGNMENT
-    return room[start : start + size].view(_NUMPY[dtype]).reshape(shape)
+    return room[start : start + count * size].view(_NUMPY[feature.dtype]).reshape(shape)
 
 
 def _size(feature: Feature) -> int | None:

@@ -98,9 +98,7 @@ def records(
     count, order_seed = full + (rest > 0 and not drop_remainder), _as_seed(seed) if shuffle else None
     if in_memory:
         columns = shards.load_arrays(Path(folder), info, (split,), features)
-        batches = _gathered(columns, info.splits[split].records, count, batch_size, order_seed)
-        if drop_remainder:
-            batches = batches.map(lambda r: {n: tf.ensure_shape(v, [batch_size, *v.shape[1:]]) for n, v in r.items()})
+        batches = _gathered(columns, info.splits[split].records, count, batch_size, order_seed, drop_remainder)
     else:
         stored = _streamed(shards.shard_paths(Path(folder), info, split), order_seed, shuffle_buffer)
         batches = stored.batch(batch_size, drop_remainder=drop_remainder).map(
@@ -125,7 +123,7 @@ def _streamed(paths: list[Path], seed: int | None, buffer: int) -> tf.data.Datas
 
 
 def _gathered(
-    columns: dict[str, np.ndarray], n_records: int, count: int, batch_size: int, seed: int | None
+    columns: dict[str, np.ndarray], n_records: int, count: int, batch_size: int, seed: int | None, all_full: bool
 ) -> tf.data.Dataset:
     """Batches of arrays; with a seed in an order of all records that each pass draws anew."""
     variables = {name: _variable(column) for name, column in columns.items()}
@@ -137,6 +135,7 @@ def _gathered(
 
         def batch(number: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = order[number * batch_size : (number + 1) * batch_size]
+            rows = tf.ensure_shape(rows, [batch_size if all_full else None])
             return {name: tf.gather(column, rows) for name, column in variables.items()}
 
         return tf.data.Dataset.range(count).map(batch)

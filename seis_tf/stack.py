@@ -239,8 +239,7 @@ class CompiledStack:
         with tf.GradientTape() as tape:
             tape.watch(trainable)
             outputs, moved = self.model.stateless_call(trainable, non_trainable, _inputs(x), training=True)
-            each = self.loss(y, outputs, loss_weights) if loss_weights else self.loss(y, outputs)
-            loss = tf.reduce_sum(each * w * present) / tf.maximum(count, 1.0)
+            loss = tf.reduce_sum(self.loss_of_each(y, outputs, loss_weights) * w * present) / tf.maximum(count, 1.0)
             total = tf.add_n([loss, *(l2[0] * tf.reduce_sum(tf.square(v)) for v in self._penalised(trainable) if l2)])
         gradients = tape.gradient(total, trainable)
         stepped, optimizer_after = self.optimizer.update(trainable, gradients, optimizer, learning_rate)
@@ -259,6 +258,12 @@ class CompiledStack:
             for v, variable in zip(trainable, self.model.trainable_variables, strict=True)
             if variable.name == "kernel"
         ]
+
+    def loss_of_each(
+        self, targets: tf.Tensor, outputs: tf.Tensor, weights: Sequence[float | tf.Tensor] | None
+    ) -> tf.Tensor:
+        """The loss [record], with these weights of its parts where it has parts."""
+        return self.loss(targets, outputs, weights) if weights else self.loss(targets, outputs)
 
     def _predict(self, groups, inputs, rows):
         x = [tf.gather(v, rows) for v in inputs]

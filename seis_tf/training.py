@@ -220,8 +220,7 @@ class _Loop:
         for k, size in enumerate(self.valid_sizes):
             rows = self.valid_rows[k, :size]
             targets, out = self.data.targets[rows], outputs[k, :size]
-            parts = [] if self.loss_weights[k] is None else [self.loss_weights[k]]
-            each = self.stack.loss(tf.constant(targets), tf.constant(out), *parts).numpy()
+            each = self.stack.loss_of_each(tf.constant(targets), tf.constant(out), self.loss_weights[k]).numpy()
             weights = np.ones(size) if self.data.weights is None else self.data.weights[rows]
             values = {"val_loss": float(np.average(each, weights=weights))}
             scores.append(
