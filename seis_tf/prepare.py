@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf import examples, shards, sources, waveforms
+from seis_tf import examples, lengths, shards, sources, waveforms
 from seis_tf.settings.data import WaveformJob
 from seis_tf.shards import SPLITS, DatasetInfo
 from seis_tf.spectrograms import spectrograms
@@ -49,6 +49,7 @@ class WaveformEncoder:
             record_ids=columns["record_id"],
             hashes=[content.hex() for content in loaded.content_hash],
             rejected=[{"file": r.file, "reason": r.reason} for r in loaded.rejected],
+            lengths=loaded.record_samples.tolist(),
         )
         if self.job.standardise == "dataset":
             batch.sums = _moments(power)
@@ -69,7 +70,8 @@ def prepare_waveforms(
     Args:
         source: the raw records.
         out: the data set's folder; an unfinished one of the same job is completed.
-        job: all settings.
+        job: all settings; without `record.length_samples` the records' own length is taken (`lengths.common_length`)
+            and stored in the data set's job.
         processes: worker processes; the bytes written do not depend on it.
         simulated: whether the records are simulated; by default what `simulated.json` in the source says.
         progress: told the records done and the records in all.
@@ -78,13 +80,14 @@ def prepare_waveforms(
         What `dataset.json` says.
 
     Raises:
-        ValueError: the source has no usable records, a class is absent from a split, more records than `max_rejected`
-            are bad, or `out` holds something else.
+        ValueError: the source has no usable records, their lengths differ and none is given, a class is absent from a
+            split, more records than `max_rejected` are bad, or `out` holds something else.
     """
     records, unusable = sources.list_records(Path(source), job.source)
     rate = job.record.resample_hz or job.record.sampling_rate_hz or waveforms.common_sampling_rate(records)
     class_names = tuple(sorted({record.class_name for record in records}))
-    n_samples = job.record.length_samples
+    n_samples = job.record.length_samples or lengths.common_length(records, job.record, rate)
+    job = job.model_copy(update={"record": job.record.model_copy(update={"length_samples": n_samples})})
     features = tuple(examples.waveform_features(job.spectrogram.shape(n_samples), n_samples, rate))
     encoder = WaveformEncoder(job, features, class_names, rate)
     by_split = _split_records(records, job)

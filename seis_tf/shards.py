@@ -58,6 +58,14 @@ class RejectedInfo(Settings):
     reason: str
 
 
+class RecordLengths(Settings):
+    """How long the source's records are, before they are cut to one length: samples at the data set's rate."""
+
+    shortest: int
+    median: int
+    longest: int
+
+
 class DatasetInfo(Settings):
     """All of `dataset.json`."""
 
@@ -75,6 +83,7 @@ class DatasetInfo(Settings):
     splits: dict[str, SplitInfo]
     rejected: tuple[RejectedInfo, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
+    record_lengths: RecordLengths | None = None
     grouped: bool = True
     simulated: bool = False
     fingerprint: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,8 @@ class Waveforms:
         snr_db: float32 [record]; see `signal_to_noise_db`.
         peak_amplitude: float32 [record], largest absolute sample, in the source's units.
         clipped: bool [record]; see `is_clipped`.
+        record_samples: int64 [record], how long the whole record is, at `sampling_rate_hz`.
+        first_sample: int64 [record], where in the record its window begins.
         content_hash: per record 16 bytes of BLAKE2b over the whole trace as float64, as it was read: the same numbers
             give the same hash, whatever the file format or number type.
         kept: int64 [record], positions of the good records among those given.
@@ -58,6 +60,8 @@ class Waveforms:
     snr_db: np.ndarray
     peak_amplitude: np.ndarray
     clipped: np.ndarray
+    record_samples: np.ndarray
+    first_sample: np.ndarray
     content_hash: list[bytes]
     kept: np.ndarray
     rejected: list[Rejection]
@@ -80,9 +84,7 @@ def load_batch(records: list[SourceRecord], settings: RecordSettings, sampling_r
     Raises:
         ValueError: the settings can't work for any record (a band above Nyquist, no StationXML).
     """
-    return _load(
-        read_records(records), lambda position: records[position].file, len(records), settings, sampling_rate_hz
-    )
+    return load_traces(read_records(records), [record.file for record in records], settings, sampling_rate_hz)
 
 
 def from_stream(stream: Stream, settings: RecordSettings, sampling_rate_hz: float) -> Waveforms:
@@ -90,6 +92,12 @@ def from_stream(stream: Stream, settings: RecordSettings, sampling_rate_hz: floa
 
     Arguments, result and errors as for `load_batch`; `Rejection.file` is the id.
     """
+    ids, items = records_of_stream(stream)
+    return load_traces(items, ids, settings, sampling_rate_hz)
+
+
+def records_of_stream(stream: Stream) -> tuple[list[str], Iterator[list[Trace] | BadRecord]]:
+    """The ids in an ObsPy Stream, in order of first appearance, and for each its joined traces."""
     ids = list(dict.fromkeys(trace.id for trace in stream))
 
     def pieces(seed_id: str) -> list[Trace] | BadRecord:
@@ -98,7 +106,7 @@ def from_stream(stream: Stream, settings: RecordSettings, sampling_rate_hz: floa
         except BadRecord as err:
             return err
 
-    return _load(map(pieces, ids), lambda position: ids[position], len(ids), settings, sampling_rate_hz)
+    return ids, map(pieces, ids)
 
 
 def common_sampling_rate(records: list[SourceRecord]) -> float:
@@ -121,17 +129,14 @@ def common_sampling_rate(records: list[SourceRecord]) -> float:
     return max(rates, key=lambda rate: (rates[rate], rate))
 
 
-def _load(
-    items: Iterable[list[Trace] | BadRecord],
-    name_of: Callable[[int], str],
-    count: int,
-    settings: RecordSettings,
-    sampling_rate_hz: float,
+def load_traces(
+    items: Iterable[list[Trace] | BadRecord], names: Sequence[str], settings: RecordSettings, sampling_rate_hz: float
 ) -> Waveforms:
+    """As `load_batch`, for records that were read already: their joined traces, or why they can't be read."""
     target = make_target(settings, sampling_rate_hz)
     length = settings.length_samples
     block_records = max(min(BLOCK_RECORDS, BLOCK_SAMPLES // length), 1)
-    batch = _Batch(count, length)
+    batch = _Batch(len(names), length)
     pending: list[tuple[int, list[Trace]]] = []
     pending_samples = 0
     for position, item in enumerate(items):
@@ -156,9 +161,11 @@ def _load(
         snr_db=batch.snr_db[good],
         peak_amplitude=batch.peak_amplitude[good],
         clipped=batch.clipped[good],
+        record_samples=batch.record_samples[good],
+        first_sample=batch.first_sample[good],
         content_hash=batch.content_hash,
         kept=np.array(batch.kept, np.int64),
-        rejected=[Rejection(name_of(position), reason) for position, reason in sorted(batch.reasons.items())],
+        rejected=[Rejection(names[position], reason) for position, reason in sorted(batch.reasons.items())],
     )
 
 
@@ -170,6 +177,8 @@ class _Batch:
         self.snr_db = np.empty(count, np.float32)
         self.peak_amplitude = np.empty(count, np.float32)
         self.clipped = np.empty(count, bool)
+        self.record_samples = np.empty(count, np.int64)
+        self.first_sample = np.empty(count, np.int64)
         self.content_hash: list[bytes] = []
         self.kept: list[int] = []
         self.reasons: dict[int, str] = {}
@@ -185,11 +194,34 @@ def _add_block(batch: _Batch, pending: list[tuple[int, list[Trace]]], target: Ta
             good.append((position, pieces, window))
     if not good:
         return
-    rows = np.empty((len(good), target.settings.length_samples))
-    for row, (_, _, window) in zip(rows, good, strict=True):
+    rows, peak, clipped, bad = detrended([window for _, _, window in good], target)
+    for number, reason in bad.items():
+        batch.reasons[good[number][0]] = reason
+    good = [record for number, record in enumerate(good) if number not in bad]
+    own = slice(len(batch.kept), len(batch.kept) + len(good))
+    batch.samples[own] = rows
+    batch.snr_db[own] = signal_to_noise_db(rows)
+    batch.peak_amplitude[own] = peak
+    batch.clipped[own] = clipped
+    batch.record_samples[own] = [window.record_samples for _, _, window in good]
+    batch.first_sample[own] = [window.first for _, _, window in good]
+    batch.content_hash.extend(content_hash(pieces) for _, pieces, _ in good)
+    batch.kept.extend(position for position, _, _ in good)
+
+
+def detrended(windows: list[Window], target: Target) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[int, str]]:
+    """Checks at least one window and removes the trend of each.
+
+    Returns:
+        of the usable ones float64 [window, sample], their largest absolute samples and whether they are clipped
+        [window]; and for the positions of the others why they can't be used: NaN or Inf, constant, or amplitudes that
+        32-bit floats don't hold.
+    """
+    rows = np.empty((len(windows), target.settings.length_samples))
+    for row, window in zip(rows, windows, strict=True):
         row[:] = window.samples
     if target.whole_traces:
-        checks = [_examine(np.asarray(window.raw, np.float64)[None]) for _, _, window in good]
+        checks = [_examine(np.asarray(window.raw, np.float64)[None]) for window in windows]
         finite, dead, clipped = (np.concatenate(values) for values in zip(*checks, strict=True))
     else:
         finite, dead, clipped = _examine(rows)
@@ -200,21 +232,13 @@ def _add_block(batch: _Batch, pending: list[tuple[int, list[Trace]]], target: Ta
     # What rounding leaves of a straight line is no signal; and what float32 can't hold would end as Inf or 0.
     fits = (peak > 1e-12 * scale) & (peak >= FLOAT32.tiny) & (peak <= FLOAT32.max)
     usable = finite & ~dead & fits
-    for number in np.flatnonzero(~usable):
-        position, _, window = good[number]
-        batch.reasons[position] = str(
-            not_finite(window.raw) if not finite[number] else _no_signal(window.raw, peak[number], scale[number])
-        )
-    if not usable.all():
-        good = [record for record, use in zip(good, usable, strict=True) if use]
+    bad = {}
+    for number in np.flatnonzero(~usable).tolist():
+        raw = windows[number].raw
+        bad[number] = str(not_finite(raw)) if not finite[number] else _no_signal(raw, peak[number], scale[number])
+    if bad:
         rows, peak, clipped = rows[usable], peak[usable], clipped[usable]
-    own = slice(len(batch.kept), len(batch.kept) + len(good))
-    batch.samples[own] = rows
-    batch.snr_db[own] = signal_to_noise_db(rows)
-    batch.peak_amplitude[own] = peak
-    batch.clipped[own] = clipped
-    batch.content_hash.extend(content_hash(pieces) for _, pieces, _ in good)
-    batch.kept.extend(position for position, _, _ in good)
+    return rows, peak, clipped, bad
 
 
 def _windows(pending: list[tuple[int, list[Trace]]], target: Target) -> Iterator[Window | BadRecord]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -44,10 +45,14 @@ class Window:
     Attributes:
         samples: [length_samples], filtered and resampled where asked for.
         raw: [sample], the same time span as it was read.
+        first: position of its first sample in the record.
+        record_samples: how long the record is, gaps included, at the rate of the result.
     """
 
     samples: np.ndarray
     raw: np.ndarray
+    first: int
+    record_samples: int
 
 
 def make_target(settings: RecordSettings, sampling_rate_hz: float) -> Target:
@@ -56,6 +61,8 @@ def make_target(settings: RecordSettings, sampling_rate_hz: float) -> Target:
     Raises:
         ValueError: no record can meet the settings.
     """
+    if settings.length_samples is None:
+        raise ValueError("length_samples: expected the samples of a window, received none")
     if not 0 < sampling_rate_hz < math.inf:
         raise ValueError(f"sampling_rate_hz: expected a rate above 0 Hz, received {sampling_rate_hz}")
     if settings.resample_hz:
@@ -112,8 +119,8 @@ def cut(pieces: list[Trace], parts: list[np.ndarray], target: Target) -> Window:
     """
     length, anchor = target.settings.length_samples, target.settings.anchor
     ratio = resampling_ratio(pieces[0].sampling_rate_hz, target.settings)
-    offsets = _offsets(pieces, pieces[0].sampling_rate_hz * float(ratio)) if len(pieces) > 1 else [0]
-    total = offsets[-1] + parts[-1].size
+    offsets = offsets_of(pieces, ratio)
+    total = record_length(pieces, ratio)
     if total < length:
         raise BadRecord(f"expected at least {length} samples, received {total}")
     if anchor == "start":
@@ -125,18 +132,29 @@ def cut(pieces: list[Trace], parts: list[np.ndarray], target: Target) -> Window:
     for piece, part, offset in zip(pieces, parts, offsets, strict=True):
         local = first - offset
         if 0 <= local <= part.size - length:
-            start = local * ratio.denominator // ratio.numerator
-            count = -(-length * ratio.denominator // ratio.numerator)
-            return Window(part[local : local + length], piece.samples[start : start + count])
+            raw = raw_samples(piece, local, length, ratio)
+            return Window(part[local : local + length], raw, first, total)
     sizes = ", ".join(str(part.size) for part in parts[:5]) + (", ..." if len(parts) > 5 else "")
     raise BadRecord(
         f"expected {length} samples without a gap from sample {first}, received {len(parts)} pieces of {sizes} samples"
     )
 
 
-def _offsets(pieces: list[Trace], rate_hz: float) -> list[int]:
+def raw_samples(piece: Trace, first: int, length: int, ratio: Fraction) -> np.ndarray:
+    """The samples as read of the `length` samples of the result that begin at `first` in the piece."""
+    start = first * ratio.denominator // ratio.numerator
+    return piece.samples[start : start - (-length * ratio.denominator // ratio.numerator)]
+
+
+def offsets_of(pieces: list[Trace], ratio: Fraction) -> list[int]:
     """Positions of the pieces' first samples, at the rate of the result."""
+    rate_hz = pieces[0].sampling_rate_hz * float(ratio)
     return [round((piece.start_ns - pieces[0].start_ns) * 1e-9 * rate_hz) for piece in pieces]
+
+
+def record_length(pieces: list[Trace], ratio: Fraction) -> int:
+    """Samples from the first of the first piece to the last of the last one, at the rate of the result."""
+    return offsets_of(pieces, ratio)[-1] - (-pieces[-1].samples.size * ratio.numerator // ratio.denominator)
 
 
 def _first_by_onset(parts: list[np.ndarray], offsets: list[int], total: int, target: Target) -> int:

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from seis_tf import shards, tfrecords
 from seis_tf.files import write_json
-from seis_tf.shards import SPLITS, DatasetInfo, RejectedInfo, ShardInfo, SplitInfo
+from seis_tf.shards import SPLITS, DatasetInfo, RecordLengths, RejectedInfo, ShardInfo, SplitInfo
 
 BATCH = 256  # records read and transformed together
 Progress = Callable[[int, int], None]
@@ -40,6 +40,7 @@ class Batch:
     record_ids: list[str]
     hashes: list[str]
     rejected: list[dict[str, str]] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)  # samples that whole records hold
     sums: np.ndarray | None = None
     largest: float = 0.0
 
@@ -110,6 +111,7 @@ def write_dataset(
         splits=splits,
         rejected=tuple(RejectedInfo(**r) for r in rejected),
         duplicates=tuple(tuple(d) for d in duplicates),
+        record_lengths=_record_lengths(summaries, kept),
     )
     write_json(Path(out) / "dataset.json", info)
     _tidy(Path(out), tasks)
@@ -225,7 +227,8 @@ def _encoded(task: ShardTask, progress: Callable[[int], None] = lambda done: Non
 
 
 def _write(path: Path, batches: Iterable[Batch]) -> dict[str, Any]:
-    summary: dict[str, Any] = {key: [] for key in ("labels", "groups", "record_ids", "hashes", "rejected")}
+    columns = ("labels", "groups", "record_ids", "hashes", "rejected", "lengths")
+    summary: dict[str, Any] = {key: [] for key in columns}
     sums, largest = None, 0.0
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -233,7 +236,7 @@ def _write(path: Path, batches: Iterable[Batch]) -> dict[str, Any]:
             writer = tfrecords.Writer(file)
             for batch in batches:
                 writer.write_all(batch.payloads)
-                for key in ("labels", "groups", "record_ids", "hashes", "rejected"):
+                for key in columns:
                     summary[key] += getattr(batch, key)
                 largest = max(largest, batch.largest)
                 if batch.sums is not None:
@@ -325,6 +328,14 @@ def _normalisation(tasks: list[ShardTask], summaries: list[dict[str, Any]]) -> d
     count, total, squares = np.sum(sums, axis=0)
     mean = total / count
     return numbers | {"mean": mean.tolist(), "std": np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist()}
+
+
+def _record_lengths(summaries: list[dict[str, Any]], kept: int) -> RecordLengths | None:
+    """Of the records that were kept; None where they have none, or a shard of an earlier version doesn't say."""
+    held = sorted(length for summary in summaries for length in summary.get("lengths", ()))
+    if not held or len(held) != kept:
+        return None
+    return RecordLengths(shortest=held[0], median=held[len(held) // 2], longest=held[-1])
 
 
 def _sidecar(path: Path) -> Path:

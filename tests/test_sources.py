@@ -265,5 +265,5 @@ def test_a_damaged_hdf5_file_is_named(tmp_path):
     with pytest.raises(ValueError, match="waveforms.hdf5: expected an HDF5 file beside its metadata"):
         list_records(tmp_path, SEISBENCH)
     gone = SourceRecord(str(tmp_path / "gone.hdf5"), "a", "1", "t", "", location="t$0,:", sampling_rate_hz=1.0)
-    [rejection] = load_batch([gone], RecordSettings(), 1.0).rejected
+    [rejection] = load_batch([gone], RecordSettings(length_samples=1024), 1.0).rejected
     assert "expected a readable HDF5 file" in rejection.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import pickle
@@ -16,7 +17,7 @@ from obspy.core.inventory import Channel, Inventory, Network, Response, Station
 from pymseed import DataEncoding, MS3Record
 from scipy import signal
 
-from seis_tf.settings.data import RecordSettings
+from seis_tf.settings import data
 from seis_tf.sources import SourceRecord
 from seis_tf.waveforms import (
     common_sampling_rate,
@@ -28,6 +29,8 @@ from seis_tf.waveforms import (
 )
 from seis_tf.windows import find_onset
 
+# Windows of 1,024 samples, where a test doesn't say otherwise.
+RecordSettings = functools.partial(data.RecordSettings, length_samples=1024)
 RATE = 100.0
 START = 1_600_000_000 * 10**9  # a whole second
 

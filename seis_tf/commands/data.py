@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seis_tf.commands import console
+from seis_tf.commands import console, record_use
 from seis_tf.config import load_settings
 from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
@@ -81,7 +81,9 @@ def waveforms(
         str | None, typer.Option(help="Regular expression on the file name: the event id.")
     ] = None,
     seisbench_class: Annotated[str | None, typer.Option(help="SeisBench metadata column of the class.")] = None,
-    length_samples: int | None = None,
+    length_samples: Annotated[
+        int | None, typer.Option(help="Samples used of each record; by default as many as the records have.")
+    ] = None,
     anchor: Annotated[str | None, typer.Option(help="start, center or onset.")] = None,
     detrend: Annotated[str | None, typer.Option(help="linear, constant or none.")] = None,
     bandpass_hz: Annotated[tuple[float, float] | None, typer.Option(help="Corners of a zero-phase band-pass.")] = None,
@@ -247,6 +249,8 @@ def _show(folder: Path, info, as_json: bool) -> None:
         return
     simulated = " (simulated records)" if info.simulated else ""
     console.out.print(f"{folder}: task {info.task}{simulated}, fingerprint {info.fingerprint[:12]}")
+    for line in record_use.lines(info):
+        console.out.print(line, markup=False)
     header = ["split", "records", "groups", *info.class_names, "shards", "MB"]
     rows = [
         [

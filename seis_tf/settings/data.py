@@ -13,7 +13,9 @@ from seis_tf.config import Fraction, Settings
 class RecordSettings(Settings):
     """How a trace becomes a waveform of fixed length (stage 1, waveforms)."""
 
-    length_samples: int = Field(1024, gt=1, description="samples kept of each record")
+    length_samples: int | None = Field(
+        None, gt=1, description="samples kept of each record; default: as many as the records have (lengths.py)"
+    )
     anchor: Literal["start", "center", "onset"] = Field("start", description="which part of the record is kept")
     onset_sta_s: float | None = Field(
         None, gt=0, description="short window of STA/LTA; default 1/50 of the kept length"
