@@ -62,10 +62,10 @@ def common_length(records: list[SourceRecord], settings: RecordSettings, samplin
 
 
 def _largest_group(lengths: np.ndarray, tolerance: float) -> tuple[int, float]:
-    """Shortest length of the largest group within the tolerance, the longer group of two, and its part of all."""
+    """Shortest length of the largest group within the tolerance, and the group's part of all."""
     ends = np.searchsorted(lengths, lengths * (1 + tolerance), side="right")
-    sizes = ends - np.searchsorted(lengths, lengths, side="left")
-    best = len(sizes) - 1 - int(np.argmax(sizes[::-1]))
+    sizes = ends - np.arange(len(lengths))
+    best = int(np.argmax(sizes))
     return int(lengths[best]), sizes[best] / len(lengths)
 
 

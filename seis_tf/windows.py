@@ -16,6 +16,9 @@ from seis_tf.filters import process, rate_tolerance, read_stationxml, resampling
 from seis_tf.readers import SAME_RATE, BadRecord, Trace
 from seis_tf.settings.data import RecordSettings
 
+# A record of which less than this is used is worth a word.
+NEARLY_ALL = 0.95
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

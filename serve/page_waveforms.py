@@ -10,6 +10,7 @@ import numpy as np
 
 from seis_tf import waveforms
 from seis_tf.judgement.units import frequency_unit, time_unit
+from seis_tf.serve.predict import use_of
 from seis_tf.serve.servable import Arrays, Servable
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.settings.simulation import LabquakeSettings
@@ -97,6 +98,7 @@ def picture(servable: Servable, record: waveforms.Waveforms, answer: Arrays) -> 
         "valid": valid,
         "reason": "" if valid else "The samples are constant, or not finite: the model can't judge them.",
         "class_name": answer["class_name"][0].decode(),
+        **use_of(record, 0),
         "probabilities": [
             {"name": name, "value": value, "spread": off} for name, value, off in zip(*columns, strict=True)
         ],

@@ -17,17 +17,20 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import waveforms
+from seis_tf.judgement.units import time_unit
+from seis_tf.readers import BadRecord, Trace, read_records
 from seis_tf.serve.export import EXTRA, versions
 from seis_tf.serve.labels import STABLE, labels_of
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings
+from seis_tf.sliding import windows_along
 from seis_tf.sources import SourceRecord
 from seis_tf.spectrograms import spectrograms
+from seis_tf.windows import NEARLY_ALL
 
 if TYPE_CHECKING:
     from obspy import Stream
 
 BATCH = 256
-
 Answer = dict[str, Any]
 
 
@@ -88,6 +91,7 @@ def predict(
     latency_min: float = 0.0,
     buoy_names: Sequence[str] | None = None,
     figures: Path | str | None = None,
+    slide_s: float | None = None,
 ) -> list[Answer]:
     """Asks a model about raw records.
 
@@ -103,11 +107,14 @@ def predict(
         latency_min: DART: minutes before the window's end that have not been delivered yet.
         buoy_names: DART: of an array's last axis, in order; of files, the buoys to take from among others.
         figures: DART: folder that gets the waves and the slip map of each event as PNG.
+        slide_s: waveforms: answers along each record, a window every so many seconds, instead of one for a record.
 
     Returns:
         One dict a record (a DART event), in the order given. Waveforms: `record`, `valid`, `class_name`,
-        `probabilities` (by class), of an ensemble `spread`; where a record can't be used `valid` is False and `reason`
-        says why. DART: see `predict_dart.predict_event`.
+        `probabilities` (by class), of an ensemble `spread`; `record_s` and `used_s`, how long the record and the part
+        of it are that was judged, and a `note` where that is not (nearly) all; where a record can't be used `valid` is
+        False and `reason` says why. With `slide_s` see `predict_slide.answers_along`. DART: see
+        `predict_dart.predict_event`.
 
     Raises:
         ValueError: no records, none that can be used, or options that the model has no use for.
@@ -116,7 +123,7 @@ def predict(
     if exported.metadata["task"] == "dart":
         from seis_tf.serve import predict_dart
 
-        _refuse(exported, {"sampling_rate_hz": sampling_rate_hz, "resample": resample or None})
+        _refuse(exported, {"sampling_rate_hz": sampling_rate_hz, "resample": resample or None, "slide_s": slide_s})
         about = predict_dart.Event(origin_time, epicentre, latency_min)
         if isinstance(records, np.ndarray):
             return predict_dart.predict_arrays(exported, records, buoy_names, about, figures)
@@ -124,22 +131,13 @@ def predict(
     dart_only = {"origin_time": origin_time, "epicentre": epicentre, "buoy_names": buoy_names, "figures": figures}
     _refuse(exported, dart_only | {"latency_min": latency_min or None})
     settings, rate_hz = _settings(exported, resample)
-    if isinstance(records, np.ndarray):
-        stream = _as_stream(records, sampling_rate_hz)
-        names = [f"record {number}" for number in range(len(stream))]
-        loaded = waveforms.from_stream(stream, settings, rate_hz)
-    elif sampling_rate_hz is not None:
-        raise ValueError(
-            "sampling_rate_hz: expected it with an array only, received it with records that say their own"
-        )
-    elif hasattr(records, "traces"):
-        names = list(dict.fromkeys(trace.id for trace in records))
-        loaded = waveforms.from_stream(records, settings, rate_hz)
-    else:
-        files = list_files(records)
-        names = [str(file) for file in files]
-        loaded = waveforms.load_batch([_source_record(file) for file in files], settings, rate_hz)
-    return _answers(exported, names, loaded)
+    names, items = _traces(records, sampling_rate_hz)
+    if slide_s is not None:
+        from seis_tf.serve import predict_slide
+
+        dated = not isinstance(records, np.ndarray)
+        return predict_slide.answers_along(exported, names, windows_along(items, settings, rate_hz, slide_s), dated)
+    return _answers(exported, names, waveforms.load_traces(items, names, settings, rate_hz))
 
 
 def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
@@ -154,7 +152,7 @@ def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
                 row[key] = value
         flat.append(row)
     columns = list(dict.fromkeys(column for row in flat for column in row))
-    columns.sort(key=lambda column: column == "reason")
+    columns.sort(key=lambda column: ("note", "reason").index(column) + 1 if column in ("note", "reason") else 0)
     return [{column: row.get(column, "") for column in columns} for row in flat]
 
 
@@ -203,35 +201,75 @@ def _settings(exported: Exported, resample: bool) -> tuple[RecordSettings, float
     return RecordSettings.model_validate(stored).model_copy(update=changed), rate_hz
 
 
+def _traces(
+    records: str | Path | Sequence[str | Path] | Stream | np.ndarray, sampling_rate_hz: float | None
+) -> tuple[list[str], Iterable[list[Trace] | BadRecord]]:
+    """Names of the records, and for each its joined traces or why it can't be read."""
+    if isinstance(records, np.ndarray):
+        stream = _as_stream(records, sampling_rate_hz)
+        return [f"record {number}" for number in range(len(stream))], waveforms.records_of_stream(stream)[1]
+    if sampling_rate_hz is not None:
+        raise ValueError(
+            "sampling_rate_hz: expected it with an array only, received it with records that say their own"
+        )
+    if hasattr(records, "traces"):
+        return waveforms.records_of_stream(records)
+    files = list_files(records)
+    return [str(file) for file in files], read_records(_source_record(file) for file in files)
+
+
 def _answers(exported: Exported, names: list[str], loaded: waveforms.Waveforms) -> list[Answer]:
     metadata = exported.metadata
     bad = [position for position in range(len(names)) if position not in set(loaded.kept.tolist())]
     reasons = {position: rejection.reason for position, rejection in zip(bad, loaded.rejected, strict=True)}
     if not len(loaded.kept):
-        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        hint = "; resampling has to be asked for" if " Hz, received" in reasons[0] else ""
-        raise ValueError(f"{names[0]}: {reasons[0]}{hint}{more}")
+        raise ValueError(none_usable(names, reasons[0]))
+    answer = ask_about(exported, loaded.samples)
+    rows = {int(position): row for row, position in enumerate(loaded.kept)}
+    answers = []
+    for position, name in enumerate(names):
+        row = rows.get(position)
+        found = {"record": name} | answer_of(metadata["class_names"], answer, row, reasons.get(position))
+        if row is not None:
+            found |= use_of(loaded, row)
+        answers.append(found)
+    return answers
+
+
+def none_usable(names: list[str], reason: str) -> str:
+    """The message where no record can be used: that of the first one."""
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    hint = "; resampling has to be asked for" if " Hz, received" in reason else ""
+    return f"{names[0]}: {reason}{hint}{more}"
+
+
+def ask_about(exported: Exported, samples: np.ndarray) -> dict[str, np.ndarray]:
+    """Answers for windows [window, sample] that are detrended, filtered and resampled as in training."""
+    metadata = exported.metadata
     if metadata["preprocessing"]["same_as_training"]:
-        answer = exported.ask("serving_default", waveform=loaded.samples)
-    else:
-        # The graph filters windows; these were filtered as whole traces, as the training records were.
-        own = SpectrogramSettings.model_validate(metadata["preprocessing"]["spectrogram"])
-        power = spectrograms(loaded.samples, own, metadata["sampling_rate_hz"])
-        answer = exported.ask("spectrogram", spectrogram=power)
-    row_of = {int(position): row for row, position in enumerate(loaded.kept)}
-    return [
-        _answer(name, metadata["class_names"], answer, row_of.get(position), reasons.get(position))
-        for position, name in enumerate(names)
-    ]
+        return exported.ask("serving_default", waveform=samples)
+    # The graph filters windows; these were filtered as whole traces, as the training records were.
+    own = SpectrogramSettings.model_validate(metadata["preprocessing"]["spectrogram"])
+    return exported.ask("spectrogram", spectrogram=spectrograms(samples, own, metadata["sampling_rate_hz"]))
 
 
-def _answer(
-    name: str, classes: list[str], answer: dict[str, np.ndarray], row: int | None, reason: str | None
-) -> Answer:
+def use_of(loaded: waveforms.Waveforms, row: int) -> Answer:
+    """How much of a record was judged: `record_s`, `used_s`, and a `note` where it is not (nearly) all."""
+    rate_hz, used = loaded.sampling_rate_hz, loaded.samples.shape[1]
+    record_s, used_s = int(loaded.record_samples[row]) / rate_hz, used / rate_hz
+    found: Answer = {"record_s": record_s, "used_s": used_s}
+    if used < NEARLY_ALL * loaded.record_samples[row]:
+        unit, seconds = time_unit(record_s)
+        of, first = record_s / seconds, int(loaded.first_sample[row]) / rate_hz / seconds
+        found["note"] = f"judged by {used_s / seconds:.4g} of {of:.4g} {unit}, from {first:.4g} {unit} on"
+    return found
+
+
+def answer_of(classes: list[str], answer: dict[str, np.ndarray], row: int | None, reason: str | None) -> Answer:
+    """The answer for one window, from the model's answers for several; without a row, why it was not asked about."""
     if row is None:
-        return {"record": name, "valid": False, "class_name": "", "probabilities": {}, "reason": reason}
+        return {"valid": False, "class_name": "", "probabilities": {}, "reason": reason}
     found: Answer = {
-        "record": name,
         "valid": bool(answer["valid"][row]),
         "class_name": answer["class_name"][row].decode(),
         "probabilities": dict(zip(classes, answer["probabilities"][row].tolist(), strict=True)),

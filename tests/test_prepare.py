@@ -16,9 +16,9 @@ from seis_tf import shards, waveforms, writer
 from seis_tf.config import load_settings
 from seis_tf.files import write_json
 from seis_tf.prepare import prepare_waveforms
-from seis_tf.settings.data import WaveformJob
+from seis_tf.settings.data import RecordSettings, WaveformJob
 from seis_tf.settings.simulation import LabquakeSettings
-from seis_tf.shards import iterate, load_dataset, verify
+from seis_tf.shards import RecordLengths, iterate, load_dataset, verify
 from seis_tf.synthetic.labquakes import write_labquakes
 
 JOB = WaveformJob.model_validate(
@@ -233,6 +233,48 @@ def test_dataset_json_says_how_it_was_made(prepared):
     tree = json.loads((prepared / "dataset.json").read_text())
     assert WaveformJob.model_validate(tree["job"]) == JOB
     assert tree["fingerprint"] == load_dataset(prepared).fingerprint and len(tree["fingerprint"]) == 64
+
+
+def test_without_a_length_it_is_that_of_the_records_and_stored(raw, tmp_path):
+    without = JOB.model_copy(update={"record": RecordSettings()})
+    info = prepare_waveforms(raw, tmp_path / "without", without)
+    assert info.job["record"]["length_samples"] == 300 and info.feature("waveform").shape == (300,)
+    assert info.record_lengths == RecordLengths(shortest=300, median=300, longest=300)
+    explicit = JOB.model_copy(update={"record": RecordSettings(length_samples=300)})
+    prepare_waveforms(raw, tmp_path / "explicit", explicit, processes=2)
+    assert contents(tmp_path / "without") == contents(tmp_path / "explicit")
+    assert prepare_waveforms(raw, tmp_path / "explicit", without) == info  # the same job, and finished
+
+
+def test_lengths_that_differ_are_asked_for_before_anything_is_written(raw, tmp_path):
+    source = shutil.copytree(raw, tmp_path / "mixed")
+    for path in sorted(source.rglob("*.mseed"))[::3]:
+        stream = obspy.read(path)
+        stream[0].data = stream[0].data[:150]
+        stream.write(path, "MSEED")
+    with pytest.raises(ValueError, match=r"received 150 to 300 samples; say with --length-samples .* 300 \(.*\) 67%"):
+        prepare_waveforms(source, tmp_path / "out", JOB.model_copy(update={"record": RecordSettings()}))
+    assert not (tmp_path / "out").exists()
+    short = JOB.model_copy(update={"record": RecordSettings(length_samples=150)})
+    info = prepare_waveforms(source, tmp_path / "out", short)
+    assert info.record_lengths == RecordLengths(shortest=150, median=300, longest=300) and not info.rejected
+
+
+def test_a_data_set_of_an_earlier_version_says_no_lengths(prepared, tmp_path):
+    tree = json.loads((prepared / "dataset.json").read_text())
+    del tree["record_lengths"]
+    write_json(tmp_path / "dataset.json", tree)
+    assert load_dataset(tmp_path).record_lengths is None
+
+
+def test_real_field_records_are_used_whole(shared_data, tmp_path):
+    source = tmp_path / "field"
+    for name in ("local_event", "surface_event", "noise"):
+        (source / name).mkdir(parents=True)
+        for path in sorted((shared_data / "field" / name).glob("*_HHZ.mseed"))[::2]:
+            shutil.copy(path, source / name)
+    info = prepare_waveforms(source, tmp_path / "out", WaveformJob())
+    assert info.job["record"]["length_samples"] == 4000 and info.rejected == ()
 
 
 def test_real_records(shared_data, tmp_path):

@@ -68,8 +68,13 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]
         number = bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(_number(cell) if isinstance(cell, float) else str(cell) for cell in row))
     out.print(table)
+
+
+def _number(value: float) -> str:
+    """Four digits, and no power of ten for the seconds of a day."""
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 @contextmanager

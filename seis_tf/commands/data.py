@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seis_tf.commands import console, record_use
+from seis_tf.commands import console
 from seis_tf.config import load_settings
 from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
@@ -244,6 +244,8 @@ def edges(
 
 
 def _show(folder: Path, info, as_json: bool) -> None:
+    from seis_tf.commands import record_use
+
     if as_json:
         console.print_json(info.model_dump(mode="json"))
         return

@@ -5,13 +5,12 @@ from __future__ import annotations
 from seis_tf.judgement.units import frequency_unit, percent, time_unit
 from seis_tf.settings.data import SpectrogramSettings, WaveformJob
 from seis_tf.shards import DatasetInfo
+from seis_tf.windows import NEARLY_ALL
 
 _PART = {"start": "from its start", "center": "from its middle", "onset": "around its onset"}
 # What the networks were made for; half as many frames again and they are asked about another picture.
 _FRAMES = 101
 _UNUSUAL = 1.5
-# A record of which less than this is used is worth a word.
-NEARLY_ALL = 0.95
 
 
 def lines(info: DatasetInfo) -> list[str]:
@@ -27,21 +26,26 @@ def lines(info: DatasetInfo) -> list[str]:
 
 
 def _records(info: DatasetInfo, job: WaveformJob, n_samples: int) -> str:
-    used = f"records: {_samples(n_samples, info.sampling_rate_hz)} of each are used"
-    held = info.record_lengths
+    def amount(count: int) -> str:
+        return _samples(count, info.sampling_rate_hz)
+
+    held, used = info.record_lengths, f"records: {amount(n_samples)} of each are used"
     if held is not None and held.longest == n_samples:
         return f"{used}, which is all they hold"
     used += f", {_PART[job.record.anchor]}"
-    if held is None:
+    if held is None:  # made before data sets said how long the records were
         return used
-    sentence = (
-        f"{used}; the shortest holds {_samples(held.shortest, info.sampling_rate_hz)}, the median "
-        f"{_samples(held.median, info.sampling_rate_hz)} ({percent(n_samples / held.median)} used), the longest "
-        f"{_samples(held.longest, info.sampling_rate_hz)} ({percent(n_samples / held.longest)} used)"
-    )
+    if held.shortest == held.longest:
+        used += f", {percent(n_samples / held.longest)} of the {amount(held.longest)} that it holds"
+    else:
+        used += (
+            f"; the shortest holds {amount(held.shortest)}, the median {amount(held.median)} "
+            f"({percent(n_samples / held.median)} used), the longest {amount(held.longest)} "
+            f"({percent(n_samples / held.longest)} used)"
+        )
     if n_samples < NEARLY_ALL * held.median:
-        sentence += f"; --length-samples {held.median} would use all of the median record"
-    return sentence
+        used += f"; the option that uses all of the median record is --length-samples {held.median}"
+    return used
 
 
 def _spectrogram(settings: SpectrogramSettings, n_samples: int, rate_hz: float) -> str:
@@ -58,9 +62,9 @@ def _picture(settings: SpectrogramSettings, n_samples: int, rate_hz: float) -> s
     n_frequencies, n_frames = settings.shape(n_samples)
     frame_s, hop_s = settings.nperseg / rate_hz, (settings.nperseg - settings.noverlap) / rate_hz
     time, seconds = time_unit(frame_s)
-    frequency, hertz = frequency_unit(rate_hz / settings.nperseg)
+    frequency, hertz = frequency_unit(1 / frame_s)
     return (
-        f"{n_frequencies} frequencies x {n_frames} times, resolving {rate_hz / settings.nperseg / hertz:.3g} {frequency} "
+        f"{n_frequencies} frequencies x {n_frames} times, resolving {1 / frame_s / hertz:.3g} {frequency} "
         f"and {frame_s / seconds:.3g} {time} (a frame every {hop_s / seconds:.3g} {time})"
     )
 

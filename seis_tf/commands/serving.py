@@ -10,7 +10,7 @@ import typer
 
 from seis_tf.commands import console
 
-_MOST_COLUMNS = 12
+_MOST_COLUMNS = 13
 
 
 def register(app: typer.Typer) -> None:
@@ -64,6 +64,10 @@ def predict(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     resample: Annotated[bool, typer.Option("--resample", help="Resample records of another rate.")] = False,
+    slide: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Answer along each record, a window every so many seconds."),
+    ] = None,
     origin_time: Annotated[
         str | None, typer.Option(help="DART: the earthquake's origin, e.g. 2018-01-23T09:31:40Z.")
     ] = None,
@@ -85,6 +89,7 @@ def predict(
         latency_min=latency_min,
         buoy_names=None if buoys is None else buoys.split(","),
         figures=figures,
+        slide_s=slide,
     )
     if json:
         console.print_json(answers)
@@ -95,13 +100,16 @@ def predict(
         header = list(rows[0]) if rows else []
         # Names alone where that is enough to tell records from each other: paths would fill the table.
         names = [os.path.basename(str(row[header[0]])) for row in rows]
-        if len(set(names)) == len(names):
+        if len(set(names)) == len({row[header[0]] for row in rows}):
             rows = [row | {header[0]: name} for row, name in zip(rows, names, strict=True)]
-        if len(header) > _MOST_COLUMNS:  # slip on every unit source, say: downwards, a column a record
+        # Slip on every unit source, say: downwards, a column a record.
+        if len(header) > max(_MOST_COLUMNS, len(rows)):
             downwards = [[key, *(row[key] for row in rows)] for key in header[1:]]
             console.print_table(str(model), [header[0], *(row[header[0]] for row in rows)], downwards)
         else:
             console.print_table(str(model), header, [list(row.values()) for row in rows])
+        if longer := sum("note" in answer for answer in answers):
+            console.out.print(f"{longer} of {len(rows)} records are longer than a window; --slide answers along them")
 
 
 def serve(

@@ -12,6 +12,7 @@ export function showWaveform(section, answer, title) {
     const line = add(section, "p", "", "result");
     add(line, "b", answer.class_name);
     line.append(`, probability ${percent(best.value)}`);
+    if (answer.note) add(section, "p", `This record was ${answer.note}.`, "warning");
     showProbabilities(section, answer.probabilities);
   } else {
     add(section, "p", answer.reason, "warning");
