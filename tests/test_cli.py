@@ -141,6 +141,22 @@ def test_predict_prints_a_row_a_record_with_whole_names(monkeypatch, capsys):
     assert sum(f"/some/{i}/{name}" in "".join(printed_by_predict(monkeypatch, capsys, same)) for i in range(2)) == 2
 
 
+def test_predict_says_which_records_were_judged_in_part_and_how_to_go_along_them(monkeypatch, capsys):
+    use = {"record_s": 150.0, "used_s": 40.0, "note": "judged by 40 of 150 s, from 0 s on"}
+    answers = [{"record": "a", "class_name": "noise"} | use, {"record": "b", "class_name": "noise"}]
+    lines = printed_by_predict(monkeypatch, capsys, answers)
+    assert any(use["note"] in line for line in lines)
+    assert lines[-1] == "1 of 2 records are longer than a window; --slide answers along them"
+
+
+def test_predict_prints_windows_along_a_record_with_its_short_name(monkeypatch, capsys):
+    answers = [{"record": "/some/a.mseed", "start_s": 12345.5 + i, "class_name": "noise"} for i in range(2)]
+    lines = printed_by_predict(monkeypatch, capsys, answers)
+    assert [line.split()[1] for line in lines if "a.mseed" in line] == ["a.mseed"] * 2
+    # Not 1.235e+04; halves go to the even one.
+    assert [line.split()[3] for line in lines if "a.mseed" in line] == ["12346", "12346"]
+
+
 def test_predict_prints_many_values_downwards(monkeypatch, capsys):
     weights = {f"acsza{number}": float(number) for number in range(54, 66)}
     answers = [{"record": "quake", "mw": 8.5, "weights_m": weights}]

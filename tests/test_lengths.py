@@ -133,10 +133,9 @@ def test_no_readable_record_is_refused_with_the_first_reason(tmp_path):
 # In words
 
 
-def described(tiny_waveforms: Path, held: tuple[int, int, int] | None, anchor: str = "start", **spectrogram) -> list[str]:
+def described(tiny_waveforms: Path, held: tuple[int, int, int] | None, anchor: str = "start") -> list[str]:
     info = load_dataset(tiny_waveforms)  # windows of 70 samples at 100 Hz
     job = info.job | {"record": {"length_samples": 70, "anchor": anchor}}
-    job["spectrogram"] = info.job["spectrogram"] | spectrogram
     found = held and RecordLengths(shortest=held[0], median=held[1], longest=held[2])
     return record_use.lines(info.model_copy(update={"job": job, "record_lengths": found}))
 

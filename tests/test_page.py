@@ -134,6 +134,18 @@ def test_examples_are_answered(client):
     assert len(answer["forecast"]) == 6 and len(answer["forecast"][0]["truth"]) == 361
 
 
+def test_a_record_longer_than_the_window_is_said_to_be(client, models, raw):
+    """The model takes 256 samples from the middle of 1,024, at 10 MHz."""
+    file = sorted((raw / "UP").iterdir())[0]
+    answer = ask(client, "lab", files=[as_file(file)]).json()
+    assert (
+        answer["note"]
+        == predict(models / "lab" / "1", file)[0]["note"]
+        == "judged by 25.6 of 102.4 µs, from 38.4 µs on"
+    )
+    assert answer["record_s"] == pytest.approx(1024e-7) and answer["used_s"] == pytest.approx(256e-7)
+
+
 def test_an_events_answer_is_that_of_predict(client, models, events):
     folder = next(path for path in sorted((events / "raw").iterdir()) if path.is_dir())
     expected = predict(models / "dart" / "1", folder)[0]
@@ -302,6 +314,7 @@ def test_a_chosen_file_is_drawn(opened, client, raw):
     expected = ask(client, "lab", files=[as_file(file)]).json()
     best = max(entry["value"] for entry in expected["probabilities"])
     assert text(opened, "#answer .result") == f"{expected['class_name']}, probability {100 * best:.1f} %"
+    assert text(opened, "#answer .warning") == "This record was judged by 25.6 of 102.4 µs, from 38.4 µs on."
     assert count(opened, "#answer svg[role=img]") == 2 and count(opened, "#answer svg image") == 1
     assert count(opened, "#answer table tr") == 3
     assert len(opened.execute_script("return document.querySelector('svg .curve').getAttribute('d')")) > 1000

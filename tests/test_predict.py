@@ -7,15 +7,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import obspy
 import pytest
 from obspy import Stream, Trace
+from scipy import signal
 
 from seis_tf import prepare, runs, shards, spectrograms
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.serve import labels
 from seis_tf.serve.export import export
 from seis_tf.serve.predict import Exported, list_files, load_model, predict, rows
-from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.data import DartJob, SpectrogramSettings, WaveformJob
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
 from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
@@ -136,9 +138,67 @@ def test_one_bad_record_is_told_and_stops_no_other(plain, samples):
     assert table[1]["probabilities AE"] == ""
 
 
+def test_a_record_longer_than_the_window_is_said_to_be(plain, samples):
+    """Windows of 256 samples at 10 MHz from the middle: of 1,024 samples those from 384 on."""
+    long = np.random.default_rng(0).normal(size=1024)
+    answer = predict(plain, long, sampling_rate_hz=RATE_HZ)[0]
+    assert answer["record_s"] == pytest.approx(1024 / RATE_HZ) and answer["used_s"] == pytest.approx(256 / RATE_HZ)
+    assert answer["note"] == "judged by 25.6 of 102.4 µs, from 38.4 µs on"
+    nearly = predict(plain, samples[:, :260], sampling_rate_hz=RATE_HZ)  # 256 of 260 are 98.5 %
+    assert all("note" not in answer and answer["record_s"] == pytest.approx(26e-6) for answer in nearly)
+    both = predict(plain, _stream([long, long[:100]]))
+    assert "record_s" not in both[1] and not both[1]["valid"]
+    assert list(rows(both)[0])[-2:] == ["note", "reason"]
+
+
+@pytest.mark.parametrize("name", ["plain", "filtered"])
+def test_along_a_record_each_window_is_answered_by_itself(request, place, raw, name):
+    model = request.getfixturevalue(name)
+    file = sorted((raw / "AE").iterdir())[0]
+    answers = predict(model, file, slide_s=20e-6)
+    # 1,024 samples, windows of 256, a step of 200: 0, 200, 400, 600, and the last one that ends the record.
+    assert [round(answer["start_s"] * RATE_HZ) for answer in answers] == [0, 200, 400, 600, 768]
+    [trace] = obspy.read(file)
+    for answer in answers:
+        start_ns = np.datetime64(answer["start_utc"].removesuffix("Z"), "ns").astype(np.int64)
+        assert start_ns - trace.stats.starttime.ns == round(answer["start_s"] * 1e9)
+        assert answer["used_s"] == pytest.approx(256 / RATE_HZ) and answer["record"] == str(file)
+    # The slow way: the whole trace filtered by SciPy, cut by hand, transformed, and given to the run itself.
+    whole = trace.data.astype(float)
+    if name == "filtered":
+        sections = signal.butter(4, (1e5, 3e6), "bandpass", fs=RATE_HZ, output="sos")
+        whole = signal.sosfiltfilt(sections, whole, padlen=3 * (2 * len(sections) + 1))
+    cut = np.stack([signal.detrend(whole[first : first + 256]) for first in (0, 200, 400, 600, 768)])
+    power = spectrograms.spectrograms(cut.astype(np.float32), SpectrogramSettings(nfft=32), RATE_HZ)
+    expected = runs.load_run(place / f"run-{name}").predict([spectrograms.standardise(power)]).mean(axis=0)
+    received = np.array([list(answer["probabilities"].values()) for answer in answers])
+    np.testing.assert_allclose(received, expected, atol=2e-5)
+
+
+def test_along_records_what_is_bad_is_told_window_by_window(tmp_path, plain, samples):
+    long = np.tile(samples, (1, 2))
+    long[0, 590] = np.nan
+    answers = predict(plain, long[:2], sampling_rate_hz=RATE_HZ, slide_s=25.6e-6)
+    assert [(a["record"], round(a["start_s"] * RATE_HZ), a["valid"]) for a in answers] == [
+        *(("record 0", first, first < 344) for first in (0, 256, 344)),
+        *(("record 1", first, True) for first in (0, 256, 344)),
+    ]
+    assert answers[2]["reason"] == "expected finite samples, received nan at sample 246"
+    assert "start_utc" not in answers[0]  # an array has no date
+    (tmp_path / "bad.mseed").write_bytes(b"")
+    _stream(long[1:2]).write(str(tmp_path / "good.mseed"), "MSEED", reclen=8192)
+    from_files = predict(plain, tmp_path, slide_s=25.6e-6)
+    assert [answer["valid"] for answer in from_files] == [False, True, True, True, True, True, True]
+    assert from_files[0]["reason"] == "expected a waveform file, received an empty file"
+    assert {"record", "start_utc", "start_s", "used_s", "valid", "reason"} <= set(rows(from_files)[0])
+    with pytest.raises(ValueError, match=r"bad\.mseed: expected a waveform file, received an empty file"):
+        predict(plain, tmp_path / "bad.mseed", slide_s=25.6e-6)
+
+
 @pytest.mark.parametrize(
     ("records", "options", "message"),
     [
+        (np.ones((2, 300)), {"sampling_rate_hz": RATE_HZ, "slide_s": 1.0}, "slide: expected a step from one sample"),
         (np.ones((2, 300)), {"sampling_rate_hz": RATE_HZ}, "record 0: expected a trace that varies.*and 1 more"),
         (np.ones((2, 200)), {"sampling_rate_hz": RATE_HZ}, "expected at least 256 samples, received 200"),
         (np.ones((2, 300)), {}, "sampling_rate_hz: expected it with an array, received none"),
@@ -250,6 +310,8 @@ def test_a_window_is_given_with_its_buoys_in_order(dart):
         predict(dart, window + 5000.0, buoy_names=BUOYS)
     with pytest.raises(ValueError, match="resample: expected none for a model of task dart"):
         predict(dart, window, buoy_names=BUOYS, resample=True)
+    with pytest.raises(ValueError, match="slide_s: expected none for a model of task dart, received 60"):
+        predict(dart, window, buoy_names=BUOYS, slide_s=60.0)
 
 
 def test_what_is_not_delivered_yet_is_masked(dart):
