@@ -173,9 +173,9 @@ def event_from_records(
         The event, without truth.
 
     Raises:
-        ValueError: dates without an origin; the records end before the window; nothing is left in it. If `strict` also:
-            a record without a buoy's name, of an unknown buoy or of another record's, that can't be detided, or whose
-            levels can't be water column.
+        ValueError: dates without an origin; no record can be used; or the records end before the window. If `strict`
+            also: a record without a buoy's name, of an unknown buoy or of another record's, that can't be detided, or
+            whose levels can't be water column; and a window without samples.
     """
     buoys, reasons = _by_buoy(event_id, records, settings.buoys, strict)
     reasons = [*left_out, *reasons]
@@ -202,13 +202,15 @@ def event_from_records(
     known_until = settings.window_min - settings.latency_min
     if last < known_until - settings.step_min:
         expected = f"records until minute {known_until:g} after the origin"
-        raise ValueError(f"{event_id}: expected {expected}, received none after minute {last:g}")
+        hint = "what is not delivered yet is named with latency_min"
+        raise ValueError(f"{event_id}: expected {expected}, received none after minute {last:g}; {hint}")
     notes = tuple(f"{record.source}: {record.note}" for record in used if record.note)
     causal = METHODS.get(settings.detide, True)
     event = DartEvent(
         event_id, settings.buoys, window, mask, causal=causal, left_out=tuple(reasons), notes=notes
     )  # fmt: skip
-    check_window(event, settings.max_level_m)
+    if strict:
+        check_window(event, settings.max_level_m)
     return event
 
 
@@ -290,7 +292,7 @@ def outside_region(
         noise_m: rms of noise and tide residual; a misfit of less than twice that says nothing.
 
     Raises:
-        ValueError: neither an epicentre nor a window, or all of the window is masked.
+        ValueError: neither an epicentre nor a window.
     """
     if epicentre_lonlat is not None:
         distance = distance_km(np.asarray(epicentre_lonlat, dtype=float), greens.source_table[:, :2])
@@ -302,6 +304,8 @@ def outside_region(
         return Region(nearest > max_distance_km, reason)
     if window_m is None or mask is None:
         raise ValueError("region: expected an epicentre or a window with its mask, received neither")
+    if not np.any(mask):
+        return Region(False, "no sample to judge by")
     matrix = greens.matrix(len(window_m))
     weights = nnls(matrix, window_m, mask)
     left, size = (np.sqrt(np.mean(values[mask] ** 2)) for values in (window_m - matrix @ weights, window_m))

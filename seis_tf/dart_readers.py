@@ -247,7 +247,8 @@ def read_csv_records(path: str | Path) -> list[GaugeRecord]:
     """A CSV with a header: a time column (`time_s`, `time_min`, `time_h` after the origin, or `time_utc`), then levels.
 
     Each further column is a buoy, named with or without `_m`; a single one named `level_m` or `residual_m` takes the
-    buoy's number from the file's name. An empty cell, `MM` and `nan` are missing. Where one moment comes twice, the mean counts.
+    buoy's number from the file's name. An empty cell, `MM` and `nan` are missing. Where one moment comes twice, the
+    mean counts.
 
     Raises:
         ValueError: a column or a cell that is not as described.
