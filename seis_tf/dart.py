@@ -177,6 +177,8 @@ def event_from_records(
             also: a record without a buoy's name, of an unknown buoy or of another record's, that can't be detided, or
             whose levels can't be water column; and a window without samples.
     """
+    if not (records or left_out):
+        check_names(f"{event_id}: buoys", settings.buoys, [])
     buoys, reasons = _by_buoy(event_id, records, settings.buoys, strict)
     reasons = [*left_out, *reasons]
     steps = settings.window_min // settings.step_min
@@ -217,7 +219,7 @@ def event_from_records(
 def _by_buoy(
     event_id: str, records: Sequence[GaugeRecord], buoys: tuple[str, ...], strict: bool
 ) -> tuple[dict[str, GaugeRecord], list[str]]:
-    """The one record of each known buoy, and why others are left out; refused where `strict` or where none is left."""
+    """The one record of each known buoy, and why others are left out; where `strict`, others are refused."""
     names = [record.buoy for record in records]
     found, reasons = {}, []
     for record in records:
@@ -229,7 +231,7 @@ def _by_buoy(
             reasons.append(f"{record.source}: buoy {record.buoy} has {names.count(record.buoy)} records: none is used")
         else:
             found[record.buoy] = record
-    if (strict and reasons) or not records:
+    if strict and reasons:
         check_names(f"{event_id}: buoys", buoys, names)
     return found, reasons
 
