@@ -1,6 +1,8 @@
 """Buoy records -> a window of detided water column [minute, buoy] with a mask; and whether an event is one we know.
 
-A window's first sample is one step after the origin. A sample that does not exist is masked: never interpolated over a
+A window's first sample is one step after the origin, and its last step takes samples up to half a step after its end:
+buoys sample at whole minutes of the clock, so of an earthquake at second 40 the last minute's sample comes 20 s later.
+A sample that does not exist is masked: never interpolated over a
 gap, never taken for calm. A mask is True where there is a sample, and the level is 0 where there is none.
 """
 
@@ -32,7 +34,9 @@ class DartEvent:
         weights_m: float32 [source], true slip, or None.
         mw: true magnitude, or None.
         truth_m: float32 [minute, gauge], true water column from minute 0 on, or None.
-        causal: whether nothing after the window's end went into it.
+        causal: whether nothing later than half a step after the window's end went into it.
+        left_out: records that were not used, each with its reason in words.
+        notes: what was left out of the records that were used, or taken for granted.
     """
 
     event_id: str
@@ -43,6 +47,19 @@ class DartEvent:
     mw: float | None = None
     truth_m: np.ndarray | None = None
     causal: bool = True
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def buoys_used(self) -> tuple[str, ...]:
+        """Buoys with at least one sample in the window."""
+        return tuple(name for name, there in zip(self.buoy_names, self.mask.any(axis=0), strict=True) if there)
+
+
+def last_sample_min(window_min: float, step_min: float, latency_min: float = 0.0) -> float:
+    """Until when samples count, minutes after the origin: half a step after the last step that is known."""
+    known = window_min - latency_min
+    return max(known, step_min * (known // step_min + 0.5))
 
 
 def window_from_record(
@@ -59,13 +76,14 @@ def window_from_record(
         level_m: [sample], NaN where missing.
         window_min: end of the window.
         step_min: its step.
-        latency_min: samples later than this before the window's end are not there yet.
+        latency_min: samples later than this before the window's end are not there yet (the last known step takes them
+            up to half a step after it, as without latency).
 
     Returns:
         float32 [step], 0 where masked; bool [step], True where there is a value.
     """
     time, level = np.asarray(time_min, dtype=float), np.asarray(level_m, dtype=float)
-    there = np.isfinite(level) & (time <= window_min - latency_min)
+    there = np.isfinite(level) & (time <= last_sample_min(window_min, step_min, latency_min))
     time, level = time[there], level[there]
     wanted = np.arange(step_min, window_min + 1, step_min, dtype=float)
     if time.size == 0:
@@ -133,6 +151,9 @@ def event_from_records(
     settings: DartRecordSettings,
     greens: GreensFunctions,
     origin: datetime | None = None,
+    *,
+    strict: bool = True,
+    left_out: Sequence[str] = (),
 ) -> DartEvent:
     """Window of one event from buoy files.
 
@@ -141,52 +162,94 @@ def event_from_records(
 
     Args:
         event_id: name of the event.
-        records: at most one a buoy, in any order; their names put them in theirs.
+        records: in any order; their names put them in the settings'.
         settings: window, buoys, detiding, latency.
         greens: for joint detiding.
         origin: time of the earthquake, needed for records with dates.
+        strict: a record that can't be used refuses the event; else its buoy is masked, and `left_out` says why.
+        left_out: reasons of files that could not even be read; the event's `left_out` begins with them.
 
     Returns:
         The event, without truth.
 
     Raises:
-        ValueError: a record has no buoy's name, an unknown one or another's; the records end before the window; nothing
-            is left in it; or the levels can't be water column.
+        ValueError: dates without an origin; no record can be used; or the records end before the window. If `strict`
+            also: a record without a buoy's name, of an unknown buoy or of another record's, that can't be detided, or
+            whose levels can't be water column; and a window without samples.
     """
-    buoys = _by_buoy(event_id, records, settings.buoys)
+    if not (records or left_out):
+        check_names(f"{event_id}: buoys", settings.buoys, [])
+    buoys, reasons = _by_buoy(event_id, records, settings.buoys, strict)
+    reasons = [*left_out, *reasons]
     steps = settings.window_min // settings.step_min
     window = np.zeros((steps, len(settings.buoys)), np.float32)
     mask = np.zeros(window.shape, bool)
-    known_until = settings.window_min - settings.latency_min
-    last = -np.inf
+    last, used = -np.inf, []
     for name, record in buoys.items():
-        time, level = record.minutes_after(origin), record.level_m
-        last = max(last, np.max(time[np.isfinite(level)], initial=-np.inf))
-        if not record.relative and settings.detide != "none":
-            time, level = _detided(record.source, time, level, known_until, settings, greens, name)
+        time = record.minutes_after(origin)
         column = settings.buoys.index(name)
-        window[:, column], mask[:, column] = window_from_record(
-            time, level, settings.window_min, settings.step_min, settings.latency_min
-        )
+        try:
+            window[:, column], mask[:, column] = _window_of(f"{event_id}: {name}", record, time, settings, greens)
+        except ValueError as err:
+            if strict:
+                raise
+            window[:, column], mask[:, column] = 0, False
+            reasons.append(str(err))
+            continue
+        used.append(record)
+        last = max(last, np.max(time[np.isfinite(record.level_m)], initial=-np.inf))
+    if not used:
+        received = "; ".join(reasons)
+        raise ValueError(f"{event_id}: expected a record of one of {list(settings.buoys)}, received none: {received}")
+    known_until = settings.window_min - settings.latency_min
     if last < known_until - settings.step_min:
         expected = f"records until minute {known_until:g} after the origin"
-        raise ValueError(f"{event_id}: expected {expected}, received none after minute {last:g}")
-    event = DartEvent(event_id, settings.buoys, window, mask, causal=METHODS.get(settings.detide, True))
-    check_window(event, settings.max_level_m)
+        hint = "what is not delivered yet is named with latency_min"
+        raise ValueError(f"{event_id}: expected {expected}, received none after minute {last:g}; {hint}")
+    notes = tuple(f"{record.source}: {record.note}" for record in used if record.note)
+    causal = METHODS.get(settings.detide, True)
+    event = DartEvent(
+        event_id, settings.buoys, window, mask, causal=causal, left_out=tuple(reasons), notes=notes
+    )  # fmt: skip
+    if strict:
+        check_window(event, settings.max_level_m)
     return event
 
 
-def _by_buoy(event_id: str, records: Sequence[GaugeRecord], buoys: tuple[str, ...]) -> dict[str, GaugeRecord]:
+def _by_buoy(
+    event_id: str, records: Sequence[GaugeRecord], buoys: tuple[str, ...], strict: bool
+) -> tuple[dict[str, GaugeRecord], list[str]]:
+    """The one record of each known buoy, and why others are left out; where `strict`, others are refused."""
     names = [record.buoy for record in records]
-    if not records or not all(names) or len(set(names)) < len(names) or not set(names) <= set(buoys):
+    found, reasons = {}, []
+    for record in records:
+        if not record.buoy:
+            reasons.append(f"{record.source}: expected a buoy's five digits in the file's name, received none")
+        elif record.buoy not in buoys:
+            reasons.append(f"{record.source}: buoy {record.buoy} is none of the model's, {', '.join(buoys)}")
+        elif names.count(record.buoy) > 1:
+            reasons.append(f"{record.source}: buoy {record.buoy} has {names.count(record.buoy)} records: none is used")
+        else:
+            found[record.buoy] = record
+    if strict and reasons:
         check_names(f"{event_id}: buoys", buoys, names)
-    return dict(zip(names, records, strict=True))
+    return found, reasons
 
 
-def _detided(source, time, level, known_until, settings, greens, buoy) -> tuple[np.ndarray, np.ndarray]:
+def _window_of(what, record, time, settings, greens) -> tuple[np.ndarray, np.ndarray]:
+    level = record.level_m
+    if not record.relative and settings.detide != "none":
+        until = last_sample_min(settings.window_min, settings.step_min, settings.latency_min)
+        time, level = _detided(record.source, time, level, until, settings, greens, record.buoy)
+    values, mask = window_from_record(time, level, settings.window_min, settings.step_min, settings.latency_min)
+    check_levels(values, mask, settings.max_level_m, what)
+    return values, mask
+
+
+def _detided(source, time, level, until_min, settings, greens, buoy) -> tuple[np.ndarray, np.ndarray]:
     try:
         result = detide(
-            time, level, known_until, settings.detide,
+            time, level, until_min, settings.detide,
             before_h=settings.before_h, recency_h=settings.recency_h, greens=greens, buoy=buoy,
         )  # fmt: skip
     except ValueError as err:
@@ -231,7 +294,7 @@ def outside_region(
         noise_m: rms of noise and tide residual; a misfit of less than twice that says nothing.
 
     Raises:
-        ValueError: neither an epicentre nor a window, or all of the window is masked.
+        ValueError: neither an epicentre nor a window.
     """
     if epicentre_lonlat is not None:
         distance = distance_km(np.asarray(epicentre_lonlat, dtype=float), greens.source_table[:, :2])
@@ -243,6 +306,8 @@ def outside_region(
         return Region(nearest > max_distance_km, reason)
     if window_m is None or mask is None:
         raise ValueError("region: expected an epicentre or a window with its mask, received neither")
+    if not np.any(mask):
+        return Region(False, "no sample to judge by")
     matrix = greens.matrix(len(window_m))
     weights = nnls(matrix, window_m, mask)
     left, size = (np.sqrt(np.mean(values[mask] ** 2)) for values in (window_m - matrix @ weights, window_m))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from seis_tf import losses, tables
 from seis_tf.settings.training import LossSettings, RedrawSettings, TrainJob
+from seis_tf.shards import DatasetInfo
 from seis_tf.training import Data
 from seis_tf.unit_sources import load_greens
 
@@ -21,13 +23,11 @@ def training_data(table: tables.Table, job: TrainJob, train: np.ndarray) -> Data
 
     Args:
         table: of a DART data set.
-        job: the mask as an input, weights by level, noise that is drawn anew, buoys that fall silent.
+        job: the mask as an input, weights by level, noise that is drawn anew (see `possible_job`), buoys that fall
+            silent.
         train: rows of the training records, whose mean weight is 1.
-
-    Raises:
-        ValueError: noise is to be drawn anew, and the data set has no noise-free waves at all its buoys.
     """
-    settings = job.training
+    settings = possible_job(job, table.info).training
     level, mask = table["water_level_m"], table["mask"]
     arrays = (level, mask) if job.model.use_mask else (level,)
     shown = arrays
@@ -46,6 +46,17 @@ def training_data(table: tables.Table, job: TrainJob, train: np.ndarray) -> Data
         training_inputs=shown if active else None,
         transform=changes if active else None,
     )
+
+
+def possible_job(job: TrainJob, info: DatasetInfo) -> TrainJob:
+    """The job as it can be trained on a data set: without `redraw_noise` where waves without noise are not known.
+
+    The published prototype's `.mat` files hold none, nor do raw records of buoys. A warning says what was changed.
+    """
+    if job.training.redraw_noise is None or not (reason := _no_clean_windows(info)):
+        return job
+    warnings.warn(f"training without drawing noise anew: redraw_noise: {reason}", stacklevel=3)
+    return job.model_copy(update={"training": job.training.model_copy(update={"redraw_noise": None})})
 
 
 def levels(level_m: np.ndarray, mask: np.ndarray, floor_m: float = 0.01) -> np.ndarray:
@@ -86,13 +97,16 @@ def noise_factor(settings: RedrawSettings, n_steps: int, step_min: float) -> np.
     return np.linalg.cholesky(covariance + 1e-12 * np.eye(n_steps))
 
 
+def _no_clean_windows(info: DatasetInfo) -> str:
+    """Why a data set's windows without noise are not known; "" where they are."""
+    if info.has("truth_m") and set(info.gauge_names) <= set(info.forecast_gauges):
+        return ""
+    received = list(info.forecast_gauges) if info.has("truth_m") else "no gauge"
+    return f"expected a data set with the true wave at {list(info.gauge_names)}, received it at {received}"
+
+
 def _clean_windows(table: tables.Table) -> np.ndarray:
     info = table.info
-    if not info.has("truth_m") or not set(info.gauge_names) <= set(info.forecast_gauges):
-        raise ValueError(
-            f"redraw_noise: expected a data set with the true wave at {list(info.gauge_names)}, "
-            f"received it at {list(info.forecast_gauges) if info.has('truth_m') else 'no gauge'}"
-        )
     columns = [info.forecast_gauges.index(name) for name in info.gauge_names]
     step = info.job["record"]["step_min"]
     minutes = step * np.arange(1, info.feature("water_level_m").shape[0] + 1)

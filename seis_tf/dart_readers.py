@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,12 @@ from scipy.io.matlab import MatReadError
 from seis_tf.names import canonical_name
 
 MISSING_M = 9999.0
+MISSING_WORDS = ("mm", "nan", "na", "n/a", "")  # NDBC's live pages say MM
 # No tide in the deep sea goes beyond a few metres; what does is a fault of the sensor or of the transmission.
 MAX_TIDE_M = 15.0
 DART_TYPES = {1: 900, 2: 60, 3: 15}  # T of NDBC's text: seconds between samples
 _BUOY = re.compile(r"(?<!\d)(\d{5})(?!\d)")
+_DART_LINE = re.compile(r"\d{4}(\s+\d{1,2}){5}\s")  # as a page without its header begins
 # What SciPy lets through from a damaged file.
 _MAT_ERRORS = (OSError, ValueError, TypeError, IndexError, KeyError, NotImplementedError, MatReadError, zlib.error)
 _TIME_COLUMNS = {"time_s": 1 / 60, "t_s": 1 / 60, "time_min": 1.0, "t_min": 1.0, "time_h": 60.0}
@@ -39,6 +42,7 @@ class GaugeRecord:
         level_m: float64 [sample], NaN where missing.
         relative: whether times count from the earthquake's origin.
         source: the file, for messages.
+        note: what was left out of the file or taken for granted; "" where nothing was.
     """
 
     buoy: str
@@ -46,6 +50,7 @@ class GaugeRecord:
     level_m: np.ndarray
     relative: bool
     source: str
+    note: str = ""
 
     def minutes_after(self, origin: datetime | None) -> np.ndarray:
         """Minutes after the origin, float64 [sample].
@@ -79,8 +84,31 @@ def buoy_of(path: Path) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
+def read_records(paths: Iterable[str | Path], *, strict: bool = False) -> tuple[list[GaugeRecord], list[str]]:
+    """Records of one event's files, and why others can't be read: one bad file must not cost the good ones.
+
+    Args:
+        paths: the files.
+        strict: the first file that can't be read is an error.
+
+    Raises:
+        ValueError: only if `strict`.
+    """
+    records, reasons = [], []
+    for path in paths:
+        try:
+            records += read_record(path)
+        except ValueError as err:
+            if strict:
+                raise
+            reasons.append(str(err))
+    return records, reasons
+
+
 def read_record(path: str | Path) -> list[GaugeRecord]:
     """Records in one file, by its look: NDBC text, a GeoClaw gauge, a CSV (a column a buoy), HDF5 (a group a buoy).
+
+    Two columns of numbers without a header are seconds after the origin and detided metres; the record's note says so.
 
     Raises:
         ValueError: the file is in none of these forms, or damaged; it is named.
@@ -89,16 +117,18 @@ def read_record(path: str | Path) -> list[GaugeRecord]:
     if path.suffix in (".h5", ".hdf5"):
         return read_hdf5_records(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as err:
         raise ValueError(f"{path}: expected a text file of a buoy record, received {err}") from err
     first = text.lstrip().partition("\n")[0].lower()
-    if first.startswith("#yy"):
+    if first.startswith("#yy") or _DART_LINE.match(first):
         return [read_dart_text(path)]
     if "gauge_id" in first:
         return [read_geoclaw_gauge(path)]
     if "," in first:
         return read_csv_records(path)
+    if len(cells := first.split()) == 2 and all(map(_is_number, cells)):
+        return [read_two_columns(path)]
     expected = "NDBC DART text (#YY MM DD hh mm ss T HEIGHT), a GeoClaw gauge file or a CSV with a header"
     raise ValueError(f"{path}: expected {expected}, received a file that begins {first[:40]!r}")
 
@@ -106,7 +136,9 @@ def read_record(path: str | Path) -> list[GaugeRecord]:
 def read_dart_text(path: str | Path) -> GaugeRecord:
     """NDBC's DART text: `#YY MM DD hh mm ss T HEIGHT`, UTC, newest or oldest first, every 15 min, 1 min or 15 s.
 
-    9999 is missing. Where one moment comes twice, as when a rate changes, the finer one counts.
+    Missing is 9999, or a word: `MM`, as NDBC's live pages (`realtime2/<buoy>.dart`) have it, or `nan`. Where one moment
+    comes twice, as when a rate changes, the finer one counts. A last line that was cut off by an interrupted download
+    is left out, and the record's note says so.
 
     Returns:
         The record; the buoy is the number in the file's name.
@@ -115,8 +147,9 @@ def read_dart_text(path: str | Path) -> GaugeRecord:
         ValueError: a line that is not as described (it is named), no sample at all, or levels that no tide reaches.
     """
     path = Path(path)
+    lines, note = _whole_lines(path)
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue
         rows.append(_dart_row(path, number, line))
@@ -128,7 +161,32 @@ def read_dart_text(path: str | Path) -> GaugeRecord:
     kept = np.append(np.diff(time) > 0, True)
     level = np.where(level >= MISSING_M, np.nan, level)[kept]
     _check_tide(path, time[kept], level)
-    return GaugeRecord(buoy_of(path), time[kept], level, False, str(path))
+    return GaugeRecord(buoy_of(path), time[kept], level, False, str(path), note)
+
+
+def _whole_lines(path: Path) -> tuple[list[str], str]:
+    """Lines of a text, and a note where the last one was cut off: it has no end and is shorter than the one before.
+
+    Such a line must go even where it can be read: a height that lost its last digits is another height.
+    """
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    lines = text.splitlines()
+    if len(lines) < 2 or text.endswith(("\n", "\r")) or len(lines[-1].rstrip()) >= len(lines[-2].rstrip()):
+        return lines, ""
+    return lines[:-1], f"last line {lines[-1]!r} is cut off and was left out"
+
+
+def _level(cell: str) -> float:
+    """A height, NaN for a missing one."""
+    return np.nan if cell.strip().lower() in MISSING_WORDS else float(cell)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _dart_row(path: Path, number: int, line: str) -> tuple[float, int, float]:
@@ -136,10 +194,10 @@ def _dart_row(path: Path, number: int, line: str) -> tuple[float, int, float]:
     try:
         *date, kind = (int(cell) for cell in cells[:7])
         time = datetime(*date, tzinfo=UTC).timestamp()
-        level = float(cells[7])
+        level = _level(cells[7])
     except (ValueError, IndexError, TypeError, OverflowError) as err:
         raise ValueError(f"{path} line {number}: expected YY MM DD hh mm ss T HEIGHT, received {line!r}") from err
-    if kind not in DART_TYPES or len(cells) != 8 or not np.isfinite(level):
+    if kind not in DART_TYPES or len(cells) != 8 or np.isinf(level):
         raise ValueError(f"{path} line {number}: expected T of 1, 2 or 3 and a height, received {line!r}")
     return time, kind, level
 
@@ -189,7 +247,8 @@ def read_csv_records(path: str | Path) -> list[GaugeRecord]:
     """A CSV with a header: a time column (`time_s`, `time_min`, `time_h` after the origin, or `time_utc`), then levels.
 
     Each further column is a buoy, named with or without `_m`; a single one named `level_m` or `residual_m` takes the
-    buoy's number from the file's name. An empty cell is missing. Where one moment comes twice, the mean counts.
+    buoy's number from the file's name. An empty cell, `MM` and `nan` are missing. Where one moment comes twice, the
+    mean counts.
 
     Raises:
         ValueError: a column or a cell that is not as described.
@@ -207,7 +266,7 @@ def read_csv_records(path: str | Path) -> list[GaugeRecord]:
             time = np.array([parse_origin(row[0]).timestamp() for row in rows])
         else:
             time = np.array([float(row[0]) for row in rows]) * _TIME_COLUMNS[clock] * 60
-        levels = np.array([[float(cell) if cell.strip() else np.nan for cell in row[1:]] for row in rows])
+        levels = np.array([[_level(cell) for cell in row[1:]] for row in rows])
         levels = levels.reshape(len(rows), len(names) - 1)
     except (ValueError, IndexError) as err:
         raise ValueError(f"{path}: expected a number a cell in columns {names}, received {err}") from err
@@ -216,6 +275,31 @@ def read_csv_records(path: str | Path) -> list[GaugeRecord]:
     if len(columns) == 1 and columns[0].lower() in ("level", "residual"):
         columns = [buoy_of(path)]
     return [GaugeRecord(name, *_once(time, levels[:, i]), relative, str(path)) for i, name in enumerate(columns)]
+
+
+def read_two_columns(path: str | Path) -> GaugeRecord:
+    """Two columns of numbers without a header: seconds after the origin, and detided metres.
+
+    Returns:
+        The record; the buoy is the number in the file's name, and the note says what the columns were taken for.
+
+    Raises:
+        ValueError: a line that is not as described.
+    """
+    path = Path(path)
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    rows = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not line.startswith("#")]
+    table = np.empty((len(rows), 2))
+    for row, (number, line) in zip(table, rows, strict=True):
+        try:
+            time, level = line.split()
+            row[:] = float(time), _level(level)
+        except ValueError as err:
+            raise ValueError(f"{path} line {number}: expected seconds and metres, received {line!r}") from err
+    if not np.isfinite(table[:, 0]).all():
+        raise ValueError(f"{path}: expected finite times, received NaN or infinity")
+    note = "two columns without a header are taken for seconds after the origin and detided metres"
+    return GaugeRecord(buoy_of(path), *_once(*table.T), True, str(path), note)
 
 
 def _once(time: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -65,6 +65,11 @@ def data_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Data:
     return dart_data.training_data(table, job, train)
 
 
+def possible_job(job: TrainJob, info: DatasetInfo) -> TrainJob:
+    """The job without what a data set can't give; a warning says what was changed."""
+    return job if is_classifier(job.model) else dart_data.possible_job(job, info)
+
+
 def loss_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Loss:
     """What is minimised."""
     if is_classifier(job.model):

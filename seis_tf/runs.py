@@ -90,8 +90,9 @@ def train(
         ValueError: `out` is taken, a resumed run is of another job or data, or the loss became NaN.
         KeyboardInterrupt: after the last checkpoint was written.
     """
-    out = Path(out)
-    config = RunConfig(job=job, dataset=str(dataset), info=load_dataset(Path(dataset)), versions=versions())
+    out, info = Path(out), load_dataset(Path(dataset))
+    job = jobs.possible_job(job, info)
+    config = RunConfig(job=job, dataset=str(dataset), info=info, versions=versions())
     progress = _look_into(out, config, resume)
     if (out / "model.keras").is_file():
         return load_run(out)

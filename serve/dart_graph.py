@@ -1,7 +1,9 @@
 """The exported graph of a DART model: buoy records in, slip, magnitude and the wave to come out.
 
-Green's functions, the magnitude's formula and the intervals (`interval_graph.py`) are in the graph. Of a bad record (no
-sample at all, infinite, or levels that can't be metres of detided water column) all answers are 0.
+Green's functions, the magnitude's formula, the intervals (`interval_graph.py`) and the rule for what is enough
+(`enough_graph.py`) are in the graph. Of a record without an answer (levels that can't be metres of detided water
+column, not enough samples or signal, no slip found) all answers are 0, `valid` is False and `reason` says why. Ends of
+intervals are 0 where none are given.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from seis_tf import enough
 from seis_tf.judgement.intervals import Intervals, normal_quantity
 from seis_tf.judgement.uncertainty import NEVER_NEGATIVE
 from seis_tf.names import check_names
-from seis_tf.serve import interval_graph
+from seis_tf.serve import enough_graph, interval_graph
 from seis_tf.serve.signature import Field, Signature, Tensors, of_width
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.simulation import MagnitudeSettings
+from seis_tf.settings.training import AnswerSettings
 from seis_tf.shards import DatasetInfo
 from seis_tf.unit_sources import SOURCE_COLUMNS, GreensFunctions, load_greens
 
@@ -46,14 +50,21 @@ class Forecaster:
             [batch, member, source].
         info: of the data set that it was trained on.
         intervals: fitted on validation events; by default an ensemble's spread alone makes them.
+        limits: what a record must hold.
 
     Raises:
         ValueError: the data set's Green's functions are not to be found, a source has no area, or the intervals are of
             other gauges.
     """
 
-    def __init__(self, model: keras.Model, info: DatasetInfo, intervals: Intervals | None = None):
-        self.model, self.info = model, info
+    def __init__(
+        self,
+        model: keras.Model,
+        info: DatasetInfo,
+        intervals: Intervals | None = None,
+        limits: AnswerSettings = AnswerSettings(),
+    ):
+        self.model, self.info, self.limits = model, info, limits
         self.job = DartJob.model_validate(info.job)
         largest_m = info.normalisation.get("largest", [np.inf])[0]
         self.max_level_m = float(min(LARGEST_FACTOR * largest_m, self.job.record.max_level_m))
@@ -101,6 +112,7 @@ class Forecaster:
             "window_min": self.job.record.window_min,
             "step_min": self.job.record.step_min,
             "max_level_m": self.max_level_m,
+            "answer": self.limits.model_dump(mode="json"),
             "magnitude": self.magnitude.model_dump(mode="json"),
             "interval_levels": list(self.intervals.levels) if self.intervals else [],
             "intervals": self._describe_intervals(),
@@ -136,30 +148,57 @@ class Forecaster:
         return np.ones((batch, *self.shape), np.float32)
 
     def _answer(self, level: tf.Tensor, there: tf.Tensor) -> Tensors:
+        steps = self.shape[0]
         level = tf.where(there, level, tf.zeros_like(level))
         # A comparison with NaN is False: a NaN where the mask is set is no level either.
-        valid = tf.reduce_any(there, axis=(1, 2)) & tf.reduce_all(tf.abs(level) <= self.max_level_m, axis=(1, 2))
-        good = valid[:, None, None]
-        level = tf.where(good, level, tf.zeros_like(level))
+        possible = tf.reduce_all(tf.abs(level) <= self.max_level_m, axis=(1, 2))
+        level = tf.where(possible[:, None, None], level, tf.zeros_like(level))
+        counts = enough_graph.sample_counts(there)
+        signal = enough_graph.signal_m(level, there, counts)
+        samples_do = enough_graph.enough_samples(counts, steps, self.limits)
+        signal_does = signal >= self.limits.min_signal_m
         inputs = [level, tf.cast(there, tf.float32)]
         slip = self.model(inputs if len(self.model.inputs) > 1 else level, training=False)
         slip = slip if self.members > 1 else slip[:, None]
-        slip = tf.where(good, slip, tf.zeros_like(slip))
-        values = {"weights_m": slip, "mw": self._magnitude(slip), "forecast_m": self._waves(slip)}
+        mw = self._magnitude(slip)
+        has_slip = tf.reduce_any(mw > 0, axis=1)
+        valid = possible & samples_do & signal_does & has_slip
+        slip = tf.where(valid[:, None, None], slip, tf.zeros_like(slip))
+        mw = tf.where(valid[:, None], mw, tf.zeros_like(mw))
+        values = {"weights_m": slip, "mw": mw, "forecast_m": self._waves(slip)}
         answer = {name: tf.reduce_mean(value, axis=1) for name, value in values.items()} | {"valid": valid}
+        levels = f"levels: expected finite metres of detided water column, at most {self.max_level_m:g} m"
+        texts = (levels, *enough.short_reasons(self.limits))
+        answer |= {
+            "reason": enough_graph.reason(~possible, samples_do, signal_does, has_slip, texts),
+            "samples": counts,
+            "signal_m": signal,
+            "enough_samples": samples_do,
+            "enough_signal": signal_does,
+        }
         values["peak_m"] = self._peaks(values["forecast_m"])
         answer["peak_m"] = self._peaks(answer["forecast_m"])
         spread = {name: tf.math.reduce_std(value, axis=1) for name, value in values.items()}
         if self.members > 1:
             answer |= {f"{name}_spread": value for name, value in spread.items()}
-        for name in self.intervals.quantities if self.intervals else ():
+        return answer | self._intervals(answer, spread, counts)
+
+    def _intervals(self, answer: Tensors, spread: Tensors, counts: tf.Tensor) -> Tensors:
+        """Ends of all quantities, 0 where none are given, and why not."""
+        if self.intervals is None:
+            return {}
+        steps = self.shape[0]
+        given = answer["valid"] & enough_graph.complete(counts, steps, self.limits)
+        reason = enough_graph.interval_reason(answer["valid"], counts, steps, self.limits)
+        found = {"has_intervals": given, "intervals_reason": reason}
+        for name in self.intervals.quantities:
             for end, value in zip(("lower", "upper"), self._interval(name, answer, spread[name]), strict=True):
-                right = tf.reshape(valid, [-1] + [1] * (len(value.shape) - 1))
-                answer[f"{name}_{end}"] = tf.where(right, value, tf.zeros_like(value))
-        return answer
+                right = tf.reshape(given, [-1] + [1] * (len(value.shape) - 1))
+                found[f"{name}_{end}"] = tf.where(right, value, tf.zeros_like(value))
+        return found
 
     def _magnitude(self, slip: tf.Tensor) -> tf.Tensor:
-        """Mw [batch, member] as `unit_sources.magnitude`; 0 and not minus infinity for no slip."""
+        """Mw [batch, member] as `draws.member_magnitudes`: a member without slip has the mean of the others, or 0."""
         areas = tf.constant(self.magnitude.rigidity_pa * self.greens.area_m2 / 1e18, tf.float32)
         moment = tf.linalg.matvec(slip, areas)
         # Moments are in 10^18 N m here, for float32 ends at 3e38. The smallest is that of Mw 0.
@@ -167,7 +206,10 @@ class Forecaster:
         smallest = np.float32(10.0**offset)
         log10 = tf.math.log(tf.maximum(moment, smallest)) / np.float32(np.log(10))
         mw = (log10 - np.float32(offset)) * np.float32(2 / 3)
-        return tf.where(moment > smallest, mw, tf.zeros_like(mw))
+        has_slip = moment > smallest
+        mw = tf.where(has_slip, mw, tf.zeros_like(mw))
+        count = tf.reduce_sum(tf.cast(has_slip, tf.float32), axis=1, keepdims=True)
+        return tf.where(has_slip, mw, tf.reduce_sum(mw, axis=1, keepdims=True) / tf.maximum(count, 1.0))
 
     def _waves(self, slip: tf.Tensor) -> tf.Tensor:
         """Water column [batch, member, minute, gauge]."""
@@ -205,13 +247,13 @@ class Forecaster:
         }
         meanings = {
             "weights_m": "slip, in the order of source_names",
-            "mw": "moment magnitude; 0 for no slip",
+            "mw": "moment magnitude; 0 where none is given",
             "forecast_m": "[minute, gauge] water column from minute 0 after the origin, gauges as forecast_gauges",
             "peak_m": "highest crest of this wave after the window",
         }
         of = f"mean of {self.members} members: " if self.members > 1 else ""
         fields = [Field(name, "float32", shapes[name], unit, of + meanings[name]) for name, unit in _UNITS.items()]
-        fields.append(Field("valid", "bool", (None,), "", "False: no sample, or no metres of water column"))
+        fields += self._reason_fields()
         for name, unit in _UNITS.items():
             if self.members > 1:
                 fields.append(Field(f"{name}_spread", "float32", shapes[name], unit, "standard deviation over members"))
@@ -220,6 +262,23 @@ class Forecaster:
                 shape = (*shapes[name], len(self.intervals.levels))
                 fields.append(Field(f"{name}_{end}", "float32", shape, unit, meaning))
         return tuple(fields)
+
+    def _reason_fields(self) -> list[Field]:
+        """What is said about an answer beside its numbers."""
+        fields = [
+            Field("valid", "bool", (None,), "", "whether an answer is given; where not, all of it is 0"),
+            Field("reason", "string", (None,), "", "why none is given; empty where one is"),
+            Field("samples", "int32", (None, self.shape[1]), "", "samples in the window, buoys as buoy_names"),
+            Field("signal_m", "float32", (None,), "m", "standard deviation of the samples about each buoy's mean"),
+            Field("enough_samples", "bool", (None,), "", "whether there are samples enough for an answer"),
+            Field("enough_signal", "bool", (None,), "", "whether the records are far enough from noise for an answer"),
+        ]
+        if self.intervals is not None:
+            fields += [
+                Field("has_intervals", "bool", (None,), "", "whether intervals are given; where not, their ends are 0"),
+                Field("intervals_reason", "string", (None,), "", "why none are given; empty where they are"),
+            ]
+        return fields
 
 
 def _npz(greens: GreensFunctions) -> bytes:

@@ -116,7 +116,7 @@ def graph_of(run: Run) -> Classifier | Forecaster:
     info, calibration = run.config.info, read_calibration(run.folder)
     if info.task == "waveforms":
         return Classifier(run.model, info, calibration.temperature)
-    return Forecaster(run.model, info, calibration.intervals)
+    return Forecaster(run.model, info, calibration.intervals, run.config.job.answer)
 
 
 def metadata(run: Run, graph: Graph, name: str, version: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -12,8 +12,8 @@ import numpy as np
 
 from seis_tf.dart import DartEvent, event_from_records, outside_region
 from seis_tf.dart_arrays import read_json
-from seis_tf.dart_readers import parse_origin, read_record
-from seis_tf.serve.predict_dart import EVENT_FILE
+from seis_tf.dart_readers import parse_origin, read_records
+from seis_tf.serve.predict_dart import EVENT_FILE, reasons
 from seis_tf.serve.servable import EXTRA, Arrays, Servable
 from seis_tf.settings.data import DartRecordSettings
 from seis_tf.settings.simulation import FakequakeSettings, SlipSettings
@@ -82,18 +82,29 @@ def record_of_files(servable: Servable, paths: list[Path], origin_time: str) -> 
         origin_time: ISO 8601; "" for that of `event.json`.
 
     Raises:
-        ValueError: the files can't be used; says why.
+        ValueError: none of the files can be used; says why. Of several, those that can't are left out, and the event
+            says why.
     """
     metadata = servable.metadata
     stored = metadata["preprocessing"]["record"] | {"max_level_m": metadata["max_level_m"]}
     known = next((_known(path) for path in paths if path.name == EVENT_FILE), {})
     origin_time = origin_time or known.get("origin_time", "")
     origin = parse_origin(origin_time) if origin_time else None
-    records = [record for path in paths if path.name != EVENT_FILE for record in read_record(path)]
-    settings = DartRecordSettings.model_validate(stored)
-    event = event_from_records("event", records, settings, _greens(servable.folder), origin)
+    records, unreadable = read_records(path for path in paths if path.name != EVENT_FILE)
+    settings, greens = DartRecordSettings.model_validate(stored), _greens(servable.folder)
+    event = event_from_records("event", records, settings, greens, origin, strict=False, left_out=unreadable)
+    # Messages name files by their path, which is nobody's business: they lie in a folder of the server.
+    folders = {f"{path.parent}/" for path in paths}
+    for name in ("left_out", "notes"):
+        event = replace(event, **{name: tuple(_without(text, folders) for text in getattr(event, name))})
     epicentre = known.get("epicentre_lonlat")
     return Window(event, (epicentre[0] % 360, epicentre[1]) if epicentre else None)
+
+
+def _without(text: str, folders: set[str]) -> str:
+    for folder in folders:
+        text = text.replace(folder, "")
+    return text
 
 
 def _known(path: Path) -> Tree:
@@ -121,13 +132,15 @@ def picture(servable: Servable, window: Window, answer: Arrays) -> Tree:
     levels = metadata["interval_levels"]
     chosen = levels.index(_LEVEL) if _LEVEL in levels else len(levels) - 1
     truth = window.truth
+    reason, without_intervals = reasons(metadata, event, one)
+    has_intervals = bool(levels) and not without_intervals
     near = _greens(servable.folder).select(None, event.buoy_names)
     region = outside_region(near, epicentre_lonlat=window.epicentre, window_m=event.window_m, mask=event.mask)
     gauges = metadata["forecast_gauges"]
     forecast = []
     for column, gauge in enumerate(gauges):
         curve = {"gauge": gauge, "values": _rounded(one["forecast_m"][:, column])}
-        if "forecast_m_lower" in one:
+        if has_intervals and "forecast_m_lower" in one:
             curve["lower"] = _rounded(one["forecast_m_lower"][:, column, chosen])
             curve["upper"] = _rounded(one["forecast_m_upper"][:, column, chosen])
         if truth is not None and gauge in truth.gauge_names:
@@ -137,12 +150,16 @@ def picture(servable: Servable, window: Window, answer: Arrays) -> Tree:
     seen = np.where(event.mask, event.window_m, np.nan)
     return {
         "task": "dart",
-        "valid": bool(one["valid"]),
-        "reason": "" if one["valid"] else "No sample, or levels that can't be metres of water column.",
-        "mw": float(one["mw"]),
-        "mw_interval": [float(one[f"mw_{end}"][chosen]) for end in ("lower", "upper")] if levels else None,
+        "valid": not reason,
+        "reason": reason,
+        "mw": None if reason else float(one["mw"]),
+        "mw_interval": [float(one[f"mw_{end}"][chosen]) for end in ("lower", "upper")] if has_intervals else None,
+        "intervals_reason": without_intervals if levels else "",
         "mw_truth": None if truth is None else float(truth.mw[window.number]),
-        "level": levels[chosen] if levels else None,
+        "level": levels[chosen] if has_intervals else None,
+        "buoys_used": list(event.buoys_used),
+        "left_out": list(event.left_out),
+        "notes": list(event.notes),
         "outside": region.outside,
         "region": region.reason,
         "window_min": metadata["window_min"],

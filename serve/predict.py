@@ -92,6 +92,7 @@ def predict(
     buoy_names: Sequence[str] | None = None,
     figures: Path | str | None = None,
     slide_s: float | None = None,
+    strict: bool = False,
 ) -> list[Answer]:
     """Asks a model about raw records.
 
@@ -108,6 +109,7 @@ def predict(
         buoy_names: DART: of an array's last axis, in order; of files, the buoys to take from among others.
         figures: DART: folder that gets the waves and the slip map of each event as PNG.
         slide_s: waveforms: answers along each record, a window every so many seconds, instead of one for a record.
+        strict: DART: a buoy's file that can't be used is an error; else it is left out, and the answer says why.
 
     Returns:
         One dict a record (a DART event), in the order given. Waveforms: `record`, `valid`, `class_name`,
@@ -127,9 +129,9 @@ def predict(
         about = predict_dart.Event(origin_time, epicentre, latency_min)
         if isinstance(records, np.ndarray):
             return predict_dart.predict_arrays(exported, records, buoy_names, about, figures)
-        return predict_dart.predict_files(exported, list_files(records), buoy_names, about, figures)
+        return predict_dart.predict_files(exported, list_files(records), buoy_names, about, figures, strict)
     dart_only = {"origin_time": origin_time, "epicentre": epicentre, "buoy_names": buoy_names, "figures": figures}
-    _refuse(exported, dart_only | {"latency_min": latency_min or None})
+    _refuse(exported, dart_only | {"latency_min": latency_min or None, "strict": strict or None})
     settings, rate_hz = _settings(exported, resample)
     names, items = _traces(records, sampling_rate_hz)
     if slide_s is not None:
@@ -141,14 +143,17 @@ def predict(
 
 
 def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
-    """Answers as flat rows with the same columns, for a table or CSV."""
+    """Answers as flat rows with the same columns, for a table or CSV; pairs and series of numbers are no cells."""
     flat = []
     for answer in answers:
         row: dict[str, Any] = {}
         for key, value in answer.items():
             if isinstance(value, dict):
                 row |= {f"{key} {name}": entry for name, entry in value.items() if not isinstance(entry, list | dict)}
-            elif not isinstance(value, list):
+            elif isinstance(value, list):
+                if all(isinstance(entry, str) for entry in value):
+                    row[key] = "; ".join(value)
+            elif value is not None:
                 row[key] = value
         flat.append(row)
     columns = list(dict.fromkeys(column for row in flat for column in row))

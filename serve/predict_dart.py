@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seis_tf.dart import DartEvent, check_window, event_from_records, outside_region
+from seis_tf import enough
+from seis_tf.dart import DartEvent, check_levels, event_from_records, outside_region
 from seis_tf.dart_arrays import read_json
-from seis_tf.dart_readers import parse_origin, read_record
+from seis_tf.dart_readers import parse_origin, read_records
 from seis_tf.files import write_atomically
 from seis_tf.names import check_names
 from seis_tf.serve.dart_graph import GREENS_FILE
 from seis_tf.settings.data import DartRecordSettings
+from seis_tf.settings.training import AnswerSettings
 from seis_tf.unit_sources import GreensFunctions, load_greens
 
 if TYPE_CHECKING:
@@ -46,23 +48,27 @@ def predict_files(
     buoy_names: Sequence[str] | None,
     about: Event,
     figures: Path | str | None = None,
+    strict: bool = False,
 ) -> list[Answer]:
     """Answers for buoy files; records with dates are detided as the training's settings say.
 
     Files that lie beside an `event.json` (`origin_time`, and `epicentre_lonlat`) are that event's; all others are one
     event's. What `about` says goes before what the file says. With `buoy_names` only these buoys' records are taken.
+    A file that can't be used is left out, and the answer says why; its buoy is masked.
 
     Raises:
-        ValueError: an unreadable file, an unknown buoy, a window without samples, no origin time where one is needed.
+        ValueError: no file of an event can be used, a window without samples, no origin time where one is needed; if
+            `strict`, any file that can't be used.
     """
     greens = _greens(exported)
     answers = []
     for name, paths, known in _events(files, about):
         origin = parse_origin(known.origin_time) if known.origin_time else None
-        records = [record for path in paths for record in read_record(path)]
+        records, unreadable = read_records(paths, strict=strict)
         if buoy_names is not None:
             records = [record for record in records if record.buoy in buoy_names]
-        event = event_from_records(name, records, _settings(exported, known.latency_min), greens, origin)
+        settings = _settings(exported, known.latency_min)
+        event = event_from_records(name, records, settings, greens, origin, strict=strict, left_out=unreadable)
         answers += _answers(exported, [event], greens, known, figures)
     return answers
 
@@ -77,8 +83,7 @@ def predict_arrays(
     """Answers for windows [minute, buoy] or [event, minute, buoy] of detided water column with NaN.
 
     Raises:
-        ValueError: buoys in another order or not named, another window, a window without samples, levels that can't be
-            water column.
+        ValueError: buoys in another order or not named, another window, levels that can't be water column.
     """
     settings, greens = _settings(exported, about.latency_min), _greens(exported)
     check_names(f"{exported.folder}: buoys", settings.buoys, buoy_names)
@@ -94,7 +99,7 @@ def predict_arrays(
     for number, window in enumerate(windows):
         mask = ~np.isnan(window) & ~undelivered[:, None]
         event = DartEvent(f"event {number}", settings.buoys, np.where(mask, window, 0), mask)
-        check_window(event, settings.max_level_m)
+        check_levels(event.window_m, mask, settings.max_level_m, event.event_id)
         events.append(event)
     return _answers(exported, events, greens, about, figures)
 
@@ -105,13 +110,15 @@ def predict_event(
     """One event's answer in words and numbers.
 
     Returns:
-        `record`, `valid`, `mw`, `weights_m` by source, `peak_m` and `peak_minute` of what comes after the window by
-        gauge, `forecast_m` by gauge (a list, a value a minute from minute 0 on), `samples` by buoy (there / in the
-        window), `outside` (whether the source is outside the trained region), `region` (why), `causal`; of an ensemble
-        also `mw_spread`, `weights_m_spread`; with intervals `mw_50`, `peak_m_80` and so on as (lower, upper).
+        `record`, `valid` (whether an answer is given), `reason` (why none is), `mw`, `weights_m` by source, `peak_m`
+        and `peak_minute` of what comes after the window by gauge, `forecast_m` by gauge (a list, a value a minute from
+        minute 0 on), `samples` by buoy (there / in the window), `buoys_used`, `left_out` (records that were not used,
+        each with its reason), `notes` (on records that were), `outside` (whether the source is outside the trained
+        region), `region` (why), `causal`; of an ensemble also `mw_spread`, `weights_m_spread`; with intervals `mw_50`,
+        `peak_m_80` and so on as (lower, upper), or None with `intervals_reason`. Where no answer is given `mw` is None
+        and what is by source or gauge is empty.
     """
     metadata = exported.metadata
-    sources, gauges = metadata["source_names"], metadata["forecast_gauges"]
     near = greens.select(None, event.buoy_names)
     region = outside_region(
         near,
@@ -119,33 +126,83 @@ def predict_event(
         window_m=event.window_m,
         mask=event.mask,
     )
-    wave = answer["forecast_m"]
-    first = metadata["window_min"] + 1
-    peak_minute = first + wave[first:].argmax(axis=0)
+    reason, without_intervals = reasons(metadata, event, answer)
+    valid = not reason
     found: Answer = {
         "record": event.event_id,
-        "valid": bool(answer["valid"]),
-        "mw": float(answer["mw"]),
+        "valid": valid,
+        "mw": float(answer["mw"]) if valid else None,
         "outside": region.outside,
         "region": region.reason,
         "causal": event.causal,
         "samples": {
             name: f"{int(there.sum())}/{len(there)}" for name, there in zip(event.buoy_names, event.mask.T, strict=True)
         },
+        "buoys_used": list(event.buoys_used),
+        "left_out": list(event.left_out),
+        "notes": list(event.notes),
+    }
+    found |= _numbers(metadata, answer if valid else None)
+    if metadata["interval_levels"]:
+        found["intervals_reason"] = without_intervals
+        found |= _interval_ends(metadata, None if without_intervals else answer)
+    return found | {"reason": reason}
+
+
+def reasons(metadata: Mapping[str, Any], event: DartEvent, answer: Mapping[str, np.ndarray]) -> tuple[str, str]:
+    """Why no answer is given, and why no intervals are; "" where they are.
+
+    Args:
+        metadata: of the model; one that was exported before records had to hold enough answers all of them.
+        event: what was recorded.
+        answer: the model's outputs for this event.
+    """
+    valid = bool(answer["valid"])
+    if "answer" not in metadata:
+        bad = "" if valid else "no sample, or levels that can't be metres of water column"
+        return bad, bad
+    limits = AnswerSettings.model_validate(metadata["answer"])
+    reason = ""
+    if not valid:
+        # The graph has decided; the words add the record's own numbers.
+        reason = enough.why_no_magnitude(event.window_m, event.mask, float(answer["mw"]), limits)
+        stated = answer["reason"].decode()
+        reason = reason if reason.startswith(stated) else stated
+    if not valid or bool(answer.get("has_intervals", True)):
+        return reason, reason and "no intervals: there is no magnitude"
+    return reason, enough.why_no_intervals(event.mask, event.buoy_names, limits) or answer["intervals_reason"].decode()
+
+
+def _numbers(metadata: Mapping[str, Any], answer: Mapping[str, np.ndarray] | None) -> Answer:
+    """What an answer has by source and by gauge; empty without one."""
+    names = ("peak_m", "peak_minute", "weights_m", "forecast_m")
+    if answer is None:
+        return {name: {} for name in names}
+    sources, gauges, wave = metadata["source_names"], metadata["forecast_gauges"], answer["forecast_m"]
+    first = metadata["window_min"] + 1
+    found: Answer = {
         "peak_m": _by(gauges, answer["peak_m"]),
-        "peak_minute": _by(gauges, peak_minute),
+        "peak_minute": _by(gauges, first + wave[first:].argmax(axis=0)),
         "weights_m": _by(sources, answer["weights_m"]),
         "forecast_m": dict(zip(gauges, wave.T.tolist(), strict=True)),
     }
-    for k, level in enumerate(metadata["interval_levels"]):
-        percent = round(100 * level)
-        found[f"mw_{percent}"] = [float(answer[f"mw_{end}"][k]) for end in ("lower", "upper")]
-        if "peak_m_lower" in answer:
-            ends = [answer[f"peak_m_{end}"][:, k] for end in ("lower", "upper")]
-            found[f"peak_m_{percent}"] = dict(zip(gauges, np.stack(ends, axis=1).tolist(), strict=True))
     if "mw_spread" in answer:
         found["mw_spread"] = float(answer["mw_spread"])
         found["weights_m_spread"] = _by(sources, answer["weights_m_spread"])
+    return found
+
+
+def _interval_ends(metadata: Mapping[str, Any], answer: Mapping[str, np.ndarray] | None) -> Answer:
+    """Ends of the intervals of magnitude and peaks; None where they are withheld."""
+    found: Answer = {}
+    for k, level in enumerate(metadata["interval_levels"]):
+        percent = round(100 * level)
+        found[f"mw_{percent}"] = answer and [float(answer[f"mw_{end}"][k]) for end in ("lower", "upper")]
+        if answer is None:
+            found[f"peak_m_{percent}"] = None
+        elif "peak_m_lower" in answer:
+            ends = [answer[f"peak_m_{end}"][:, k] for end in ("lower", "upper")]
+            found[f"peak_m_{percent}"] = _by(metadata["forecast_gauges"], np.stack(ends, axis=1))
     return found
 
 
@@ -179,6 +236,8 @@ def draw(
 ) -> None:
     """Writes <event>-waves.png (record, fit and forecast) and <event>-slip.png (map of the slip) into a folder.
 
+    Where no answer is given the first shows the record alone, and there is no second.
+
     Args:
         folder: made if it is not there.
         metadata: of the model.
@@ -190,20 +249,22 @@ def draw(
     from seis_tf.judgement import dart_figures, dart_maps
     from seis_tf.judgement.report import as_png
 
-    gauges = metadata["forecast_gauges"]
-    wave = np.stack([answer["forecast_m"][name] for name in gauges], axis=1)
-    title = f"{event.event_id}: Mw {answer['mw']:.2f}" + (", outside the trained region" if answer["outside"] else "")
-    waves = dart_figures.event_waves(
-        event.window_m, event.mask, event.buoy_names, gauges, {"network": wave}, metadata["window_min"], title,
-        step_min=metadata["step_min"], band_m=band_m, last_min=min(240, len(wave) - 1),
+    gauges, valid = metadata["forecast_gauges"], answer["valid"]
+    waves = {"network": np.stack([answer["forecast_m"][name] for name in gauges], axis=1)} if valid else {}
+    title = f"{event.event_id}: Mw {answer['mw']:.2f}" if valid else f"{event.event_id}: {answer['reason']}"
+    title += ", outside the trained region" if answer["outside"] else ""
+    figures = {}
+    figures["waves"] = dart_figures.event_waves(
+        event.window_m, event.mask, event.buoy_names, gauges, waves, metadata["window_min"], title,
+        step_min=metadata["step_min"], band_m=band_m, last_min=min(240, metadata["forecast_minutes"] - 1),
     )  # fmt: skip
-    places = greens.select(None, gauges)
-    slip = {"slip": np.array(list(answer["weights_m"].values()))}
-    if "weights_m_spread" in answer:
-        slip["deviation of the members"] = np.array(list(answer["weights_m_spread"].values()))
-    maps = dart_maps.slip_maps(slip, places, dart_maps.packaged_bathymetry(), title)
+    if valid:
+        slip = {"slip": np.array(list(answer["weights_m"].values()))}
+        if "weights_m_spread" in answer:
+            slip["deviation of the members"] = np.array(list(answer["weights_m_spread"].values()))
+        figures["slip"] = dart_maps.slip_maps(slip, greens.select(None, gauges), dart_maps.packaged_bathymetry(), title)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in (("waves", waves), ("slip", maps)):
+    for name, figure in figures.items():
         write_atomically(folder / f"{event.event_id}-{name}.png", as_png(figure))
 
 
@@ -218,7 +279,8 @@ def _answers(
         own = {name: values[row] for name, values in answer.items()}
         found.append(predict_event(exported, event, greens, about, own))
         if figures is not None:
-            draw(Path(figures), exported.metadata, event, greens, found[-1], _band(exported.metadata, own))
+            band = None if found[-1].get("intervals_reason") else _band(exported.metadata, own)
+            draw(Path(figures), exported.metadata, event, greens, found[-1], band)
     return found
 
 

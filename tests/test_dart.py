@@ -12,6 +12,7 @@ from seis_tf.dart import (
     check_levels,
     check_slip,
     event_from_records,
+    last_sample_min,
     outside_region,
     window_from_record,
 )
@@ -46,9 +47,8 @@ def test_whole_minutes_are_taken_as_they_are():
 def test_samples_between_the_minutes_are_interpolated_linearly():
     time = np.arange(0.4, 10)
     values, mask = window_from_record(time, 3 * time, 5)
-    assert np.allclose(values[:4], [3, 6, 9, 12])
-    # At the window's end the sample at 5.4 is not there yet, and the one at 4.4 is nearer to minute 4.
-    assert mask.tolist() == [True, True, True, True, False]
+    # The last minute lies between 4.4 and 5.4, which comes within half a step of the window's end.
+    assert np.allclose(values, [3, 6, 9, 12, 15]) and mask.all()
     quarter = np.arange(0, 10, 0.25)
     assert np.allclose(window_from_record(quarter, 3 * quarter, 5)[0], [3, 6, 9, 12, 15])
 
@@ -56,9 +56,8 @@ def test_samples_between_the_minutes_are_interpolated_linearly():
 def test_a_gap_longer_than_a_step_is_masked_not_bridged():
     time = np.array([0.2, 1.2, 2.2, 6.2, 7.2, 8.2])
     values, mask = window_from_record(time, np.ones(6), 8)
-    # Minutes 1, 2 and 7 lie between samples a minute apart, 6 is the step nearest to 6.2; 3, 4 and 5 have none, and 8
-    # would need the sample at 8.2, after the window's end.
-    assert mask.tolist() == [True, True, False, False, False, True, True, False]
+    # Minutes 1, 2, 7 and 8 lie between samples a minute apart, 6 is the step nearest to 6.2; 3, 4 and 5 have none.
+    assert mask.tolist() == [True, True, False, False, False, True, True, True]
     assert np.all(values[~mask] == 0)
 
 
@@ -67,6 +66,28 @@ def test_quarter_hours_count_for_their_nearest_minute_only():
     # 29.5 is half-way between two minutes: the earlier one has it.
     assert (np.flatnonzero(mask) + 1).tolist() == [14, 29, 45]
     assert values[mask].tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("second", range(0, 60, 5))
+def test_no_second_of_the_origin_loses_the_last_minute(second):
+    """Samples at whole minutes of the clock, of which the earthquake's is `second` s past one."""
+    time = np.arange(-5, 80) - second / 60
+    values, mask = window_from_record(time, 2 * time, 45)
+    assert mask.all()
+    # Up to second 30 the last step has the sample before it, up to half a minute early; after that it lies between two.
+    early = second / 60 if second < 30 else 0
+    assert np.allclose(values[:44], 2 * np.arange(1, 45)) and values[44] == pytest.approx(2 * (45 - early))
+    # Nothing later than half a step after the end counts, in no window.
+    later = np.where(time > 45.5, 1e6, 2 * time)
+    assert np.array_equal(window_from_record(time, later, 45)[0], values)
+
+
+@pytest.mark.parametrize(
+    ("step", "latency", "last"), [(1, 0, 45.5), (1, 5, 40.5), (1, 4.7, 40.5), (3, 5, 40.5), (3, 4, 41)]
+)
+def test_samples_count_until_half_a_step_after_the_last_known_one(step, latency, last):
+    # Step 3: minute 39 is the last step before 40, and takes samples until 40.5.
+    assert last_sample_min(45, step, latency) == pytest.approx(last)
 
 
 def test_missing_and_undelivered_samples_are_masked():
@@ -122,6 +143,45 @@ def test_records_that_make_no_window_are_refused(greens, records, settings, reas
         event_from_records("quake", records, DartRecordSettings(**settings), greens)
 
 
+def test_one_bad_record_costs_its_buoy_and_no_other(greens):
+    good, records = three(), three()
+    records[1] = replace(records[1], level_m=np.full(61, 35.0), source="46407.txt")
+    records += [relative("46411", [0, 60], [0, 0], "46411.txt"), relative("", [0, 60], [0, 0], "notes.txt")]
+    event = event_from_records("quake", records, DartRecordSettings(), greens, strict=False, left_out=["x: unreadable"])
+    assert event.buoys_used == ("46404", "46419")
+    alone = event_from_records("quake", [good[0], good[2]], DartRecordSettings(), greens)
+    assert np.array_equal(event.window_m, alone.window_m) and np.array_equal(event.mask, alone.mask)
+    assert event.left_out[:3] == (
+        "x: unreadable",
+        "46411.txt: buoy 46411 is none of the model's, 46404, 46407, 46419",
+        "notes.txt: expected a buoy's five digits in the file's name, received none",
+    )
+    assert event.left_out[3].startswith("quake: 46407: expected detided water column in metres, at most 20 m, received")
+    twice = event_from_records("quake", [*good, good[0]], DartRecordSettings(), greens, strict=False)
+    assert twice.buoys_used == ("46407", "46419") and "buoy 46404 has 2 records: none is used" in twice.left_out[0]
+
+
+def test_where_no_record_is_left_all_reasons_are_said(greens):
+    record = relative("46411", [0, 60], [0, 0], "46411.txt")
+    expected = (
+        r"quake: expected a record of one of \['46404'.*received none: x: unreadable; 46411\.txt: buoy 46411 is none"
+    )
+    with pytest.raises(ValueError, match=expected):
+        event_from_records("quake", [record], DartRecordSettings(), greens, strict=False, left_out=["x: unreadable"])
+
+
+def test_a_record_that_can_not_be_detided_costs_its_buoy_only(greens):
+    weights = np.eye(31)[4] * 10
+    whole, short = raw(greens, weights), raw(greens, weights, "46407")
+    short = replace(short, time=short.time[90:], level_m=short.level_m[90:])
+    event = event_from_records("quake", [whole, short], DartRecordSettings(), greens, ORIGIN, strict=False)
+    assert event.buoys_used == ("46404",)
+    assert event.left_out[0].startswith("46407.txt: detide: expected at least 12 samples")
+    # No origin is the caller's mistake, not a record's.
+    with pytest.raises(ValueError, match="expected an origin time"):
+        event_from_records("quake", [whole, short], DartRecordSettings(), greens, strict=False)
+
+
 def dated(buoy, minutes, level_m):
     return GaugeRecord(buoy, ORIGIN.timestamp() + 60 * minutes, level_m, False, f"{buoy}.txt")
 
@@ -151,7 +211,7 @@ def test_a_window_does_not_depend_on_what_came_later(greens):
     minutes = record.minutes_after(ORIGIN)
     settings = DartRecordSettings(latency_min=5)
     event = event_from_records("quake", [record], settings, greens, ORIGIN)
-    later = replace(record, level_m=np.where(minutes > 40, record.level_m + 3, record.level_m))
+    later = replace(record, level_m=np.where(minutes > 40.5, record.level_m + 3, record.level_m))
     again = event_from_records("quake", [later], settings, greens, ORIGIN)
     assert np.array_equal(event.window_m, again.window_m) and not event.mask[40:].any()
     looking_back = event_from_records("quake", [record], DartRecordSettings(detide="polynomial"), greens, ORIGIN)

@@ -21,6 +21,7 @@ from seis_tf.dart_readers import (
     read_prototype_series,
     read_prototype_slip,
     read_record,
+    read_records,
 )
 
 HEADER = "#YY  MM DD hh mm ss T   HEIGHT\n#yr  mo dy hr mn  s -        m\n"
@@ -50,6 +51,63 @@ def test_dart_text_comes_oldest_first_with_missing_samples(tmp_path):
         assert np.allclose(minutes, [-1.4, 13.6, 14.6, 14.85])
 
 
+LIVE = """#YY  MM DD hh mm ss T   HEIGHT
+#yr  mo dy hr mn  s -        m
+2026 11 24 12 30 00 1       MM
+2026 11 24 12 16 00 2 2738.107
+2026 11 24 12 15 00 1 2738.104
+2026 11 24 12 00 00 1 9999.000
+2026 11 24 11 45 00 1      nan
+2026 11 24 11 30 00 1 2738.081
+"""  # as https://www.ndbc.noaa.gov/data/realtime2/<buoy>.dart
+
+
+@pytest.mark.parametrize(
+    "text",
+    [LIVE, "\ufeff" + LIVE, LIVE.replace("\n", "\r\n"), LIVE.partition("m\n")[2], LIVE.rstrip()],
+    ids=["as it is", "byte order mark", "Windows line ends", "no header", "no last line end"],
+)
+def test_a_live_page_is_read(tmp_path, text):
+    path = tmp_path / "46404.dart"
+    path.write_bytes(text.encode())
+    (record,) = read_record(path)
+    assert record.buoy == "46404" and record.note == "" and not record.relative
+    assert np.diff(record.time).tolist() == [900, 900, 900, 60, 840]
+    assert np.array_equal(record.level_m, [2738.081, np.nan, np.nan, 2738.104, 2738.107, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize("kept", [len("2026 11 24 11 30 00 1 2738.0"), len("2026 11 24 11 3"), 1])
+def test_a_last_line_that_is_cut_off_is_left_out_and_said(tmp_path, kept):
+    """Also where what is left of it could be read: 2738.0 is another height."""
+    path = tmp_path / "46404.dart"
+    whole, _, last = LIVE.rstrip().rpartition("\n")
+    path.write_text(f"{whole}\n{last[:kept]}")
+    record = read_dart_text(path)
+    assert len(record.time) == 5 and record.note == f"last line {last[:kept]!r} is cut off and was left out"
+    path.write_text(f"{whole}\n{last[:15]}\n")  # a whole line that is wrong is refused as before
+    with pytest.raises(ValueError, match=r"46404\.dart line 8: expected YY MM DD"):
+        read_dart_text(path)
+
+
+def test_two_columns_without_a_header_are_seconds_and_detided_metres(tmp_path):
+    path = tmp_path / "46404_notide.txt"
+    path.write_text("-5.295e+03 -1.3e-03\n  6.0e+01 2.5e-02\n120 nan")
+    (record,) = read_record(path)
+    assert record.buoy == "46404" and record.relative and record.time.tolist() == [-5295, 60, 120]
+    assert np.array_equal(record.level_m, [-0.0013, 0.025, np.nan], equal_nan=True)
+    assert record.note == "two columns without a header are taken for seconds after the origin and detided metres"
+
+
+def test_a_file_that_can_not_be_read_costs_no_other(tmp_path):
+    good, bad = dart_file(tmp_path, ["2011 03 11 06 00 00 1 2737.4"]), tmp_path / "46407.txt"
+    bad.write_text("<html>404 Not Found</html>")
+    records, reasons = read_records([bad, good])
+    assert [record.buoy for record in records] == ["46404"]
+    assert len(reasons) == 1 and reasons[0].startswith(f"{bad}: expected NDBC DART text")
+    with pytest.raises(ValueError, match=r"46407\.txt: expected NDBC DART text"):
+        read_records([bad, good], strict=True)
+
+
 def test_of_two_samples_at_one_moment_the_finer_counts(tmp_path):
     lines = ["2011 03 11 06 00 00 2 2737.5", "2011 03 11 06 00 00 1 2737.4", "2011 03 11 05 45 00 1 2737.3"]
     assert read_dart_text(dart_file(tmp_path, lines)).level_m.tolist() == [2737.3, 2737.5]
@@ -61,7 +119,8 @@ def test_of_two_samples_at_one_moment_the_finer_counts(tmp_path):
         ("2011 03 11 06 00 00 1", "line 3: expected YY MM DD hh mm ss T HEIGHT, received '2011 03 11 06 00 00 1'"),
         ("2011 13 11 06 00 00 1 2737.4", "line 3: expected YY MM DD"),
         ("2011 03 11 06 00 00 4 2737.4", "line 3: expected T of 1, 2 or 3 and a height"),
-        ("2011 03 11 06 00 00 1 nan", "line 3: expected T of 1, 2 or 3 and a height"),
+        ("2011 03 11 06 00 00 1 inf", "line 3: expected T of 1, 2 or 3 and a height"),
+        ("2011 03 11 06 00 00 1 MM", "expected samples of water column, received missing ones only"),
         ("2011 03 11 06 00 00 1 2737.4 7", "line 3: expected T of 1, 2 or 3 and a height"),
         ("", "expected lines of YY MM DD hh mm ss T HEIGHT, received none"),
         ("2011 03 11 06 00 00 1 9999.000", "expected samples of water column, received missing ones only"),
@@ -142,7 +201,7 @@ def test_a_wrong_gauge_file_is_refused(tmp_path, text, reason):
 
 def test_a_csv_has_a_column_a_buoy(tmp_path):
     path = tmp_path / "levels.csv"
-    path.write_text("time_min,46404_m,46407\n2,0.2,\n1,0.1,-0.1\n1,0.3,-0.1\n")
+    path.write_text("time_min,46404_m,46407\n2,0.2,MM\n1,0.1,-0.1\n1,0.3,-0.1\n")
     first, second = read_csv_records(path)
     assert (first.buoy, second.buoy) == ("46404", "46407") and first.relative
     assert first.minutes_after(None).tolist() == [1, 2]
@@ -169,7 +228,8 @@ def test_a_csv_may_have_dates_or_one_level(tmp_path):
         ("time_s,46404\n", "received .* and 0 rows"),
         ("time_s,46404\n1,high\n", "expected a number a cell"),
         ("time_s,46404,46407\n1,2\n", "expected a number a cell"),
-        ("-5.295e+03 -1.3e-03\n", "expected NDBC DART text .* received a file that begins '-5.295e"),
+        ("-5.295e+03 -1.3e-03 7\n", "expected NDBC DART text .* received a file that begins '-5.295e"),
+        ("1 2\n3\n", r"levels\.csv line 2: expected seconds and metres, received '3'"),
         ("", "received a file that begins ''"),
     ],
 )
@@ -259,6 +319,10 @@ def test_every_real_record_is_read_and_the_bad_one_refused(shared_data):
         (record,) = read_record(path)
         assert record.buoy == path.name[:5] and len(record.time) > 1000
         assert np.all(np.diff(record.time) > 0) and np.ptp(record.level_m) < 3
+    # The authors' detided series: two columns, no header.
+    (series,) = read_record(observed / "21418_5day-03132011_notide.txt")
+    table = np.loadtxt(observed / "21418_5day-03132011_notide.txt")
+    assert series.relative and np.array_equal(series.time, table[:, 0]) and np.array_equal(series.level_m, table[:, 1])
     gauges = [read_record(path)[0] for path in sorted((shared_data / "dart" / "geoclaw_gauges").iterdir())]
     assert [gauge.buoy for gauge in gauges] == ["702", "702"]
     # The files' last times; the wave of the L1 scenario is the larger one.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from seis_tf import jobs, losses
+from seis_tf import jobs, losses, runs
 from seis_tf.settings.training import (
     AugmentSettings,
     CnnSettings,
@@ -64,6 +64,24 @@ def test_a_network_fits_its_data_set_and_its_formula(tiny_waveforms, tiny_dart, 
     parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert parameters == jobs.parameter_formula(settings, info)
     assert model.output_shape == (None, 3)
+
+
+def test_noise_is_drawn_anew_only_where_the_wave_without_it_is_known(tiny_dart, tiny_waveforms, tmp_path):
+    """The published prototype's files hold no such wave: `train slip_mlp` redraws by default, and goes on without."""
+    training = {"redraw_noise": {}, "epochs": 1, "batch_size": 20, "buoy_dropout": 0.3}
+    job = TrainJob.model_validate({"model": {"kind": "slip_mlp", "hidden": [4]}, "training": training})
+    words = (
+        r"without drawing noise anew: redraw_noise: expected a data set with the true wave at \['46404', '46407'\], "
+        "received it at no gauge"
+    )
+    with pytest.warns(UserWarning, match=words) as told:
+        run = runs.train(tiny_dart, job, tmp_path / "run")
+    assert sum("drawing noise" in str(warning.message) for warning in told) == 1
+    # Said once, and the run holds what was done, not what was asked for.
+    assert run.config.job.training.redraw_noise is None and run.config.job.training.buoy_dropout == 0.3
+    with pytest.warns(UserWarning, match=words):  # also where there is no run: compare, learning-curve, tune
+        jobs.task_of(job, tiny_dart)
+    assert jobs.possible_job(MLP, load_dataset(tiny_waveforms)) is MLP
 
 
 def test_a_model_of_the_other_task_is_refused(tiny_waveforms, tiny_dart):

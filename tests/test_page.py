@@ -162,6 +162,30 @@ def test_an_events_answer_is_that_of_predict(client, models, events):
     assert {name: f"{count}/45" for name, count in samples.items()} == expected["samples"]
 
 
+def test_an_event_without_enough_says_why_and_one_bad_file_is_left_out(client, models, events):
+    folder = next(path for path in sorted((events / "raw").iterdir()) if path.is_dir())
+    paths = sorted(folder.glob("*.txt"))
+    bad = {"name": paths[0].name, "b64": base64.b64encode(b"<html>502 Bad Gateway</html>").decode()}
+    files = [bad, *(as_file(path) for path in paths[1:]), as_file(folder / "event.json")]
+    answer = ask(client, "dart", files=files).json()
+    assert answer["valid"] and answer["buoys_used"] == [path.stem for path in paths[1:]]
+    (left_out,) = answer["left_out"]
+    assert left_out.startswith(f"{paths[0].name}: expected NDBC DART text")  # and no folder of the server
+    assert answer["mw_interval"] is None is answer["level"] and "lower" not in answer["forecast"][0]
+    assert answer["intervals_reason"].startswith("no intervals: a buoy is missing, and they were not calibrated for")
+    answer = ask(client, "dart", files=[files[0], files[1], files[-1]]).json()
+    assert not answer["valid"] and answer["mw"] is None and answer["mw_interval"] is None
+    assert answer["reason"].startswith("not enough samples: expected at least 50 % of the window, received ")
+    # The same to whoever asks over REST.
+    window = np.zeros((1, 45, 3))
+    reply = client.post("/v1/models/dart:predict", json={"inputs": {"water_level_m": window.tolist()}}).json()[
+        "outputs"
+    ]
+    assert (reply["valid"], reply["enough_samples"], reply["enough_signal"]) == ([False], [True], [False])
+    assert reply["reason"] == ["not enough signal: expected at least 7 mm about each buoy's mean (rms)"]
+    assert reply["has_intervals"] == [False] and reply["samples"] == [[45, 45, 45]] and reply["mw"] == [0.0]
+
+
 def test_the_slip_maps_rectangles_are_noaas():
     """Lon and lat are those of the lower edge's centre; the plane dips to the right of its strike."""
     source = {"lon": 230.0, "lat": 0.0, "strike_deg": 0.0, "dip_deg": 60.0, "length_km": 100.0, "width_km": 50.0}

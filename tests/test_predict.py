@@ -290,8 +290,18 @@ def test_windows_are_answered_as_the_run_answers_them(place, dart):
         first = run.config.info.job["record"]["window_min"] + 1
         assert answer["peak_m"]["46411"] == pytest.approx(wave[first:, gauge].max(), abs=1e-5)
         assert answer["peak_minute"]["46411"] == first + wave[first:, gauge].argmax()
+        assert answer["valid"] and answer["reason"] == ""
+        silent = [name for name, samples in answer["samples"].items() if samples == "0/45"]
+        assert answer["buoys_used"] == [name for name in BUOYS if name not in silent]
+        if silent:
+            text = f"no intervals: a buoy is missing, and they were not calibrated for that ({', '.join(silent)})"
+            assert answer["intervals_reason"] == text
+            assert answer["mw_50"] is answer["mw_95"] is answer["peak_m_80"] is None
+            continue
+        assert answer["intervals_reason"] == ""
         assert answer["peak_m_50"]["46411"][0] <= answer["peak_m"]["46411"] <= answer["peak_m_95"]["46411"][1]
         assert answer["mw_50"][0] <= answer["mw"] <= answer["mw_50"][1] < answer["mw_95"][1]
+    assert {bool(answer["intervals_reason"]) for answer in answers} == {False, True}
     assert "mw_80" not in rows(answers)[0]  # a pair is no cell
     assert {"record", "mw", "outside", "samples 46404", "peak_m 46411"} <= set(rows(answers)[0])
 
@@ -304,8 +314,6 @@ def test_a_window_is_given_with_its_buoys_in_order(dart):
         predict(dart, window)
     with pytest.raises(ValueError, match=r"expected \[.., 45 steps of 1 min, 3 buoys\], received shape \(15, 3\)"):
         predict(dart, np.zeros((15, 3)), buoy_names=BUOYS)
-    with pytest.raises(ValueError, match="event 0: expected at least one sample in the window"):
-        predict(dart, np.full((45, 3), np.nan), buoy_names=BUOYS)
     with pytest.raises(ValueError, match="detided water column in metres, at most .* m, received 5000"):
         predict(dart, window + 5000.0, buoy_names=BUOYS)
     with pytest.raises(ValueError, match="resample: expected none for a model of task dart"):
@@ -314,8 +322,135 @@ def test_a_window_is_given_with_its_buoys_in_order(dart):
         predict(dart, window, buoy_names=BUOYS, slide_s=60.0)
 
 
+def damaged(kind: str) -> np.ndarray:
+    """A clear wave of 10 cm in 45 minutes at three buoys, with something wrong."""
+    window = 0.1 * np.sin(np.arange(1, 46)[:, None] / 5 + np.arange(3))
+    if kind == "a quarter of the samples":
+        window[np.arange(45) % 4 > 0] = np.nan
+    elif kind == "one sample":
+        window[1:] = window[:, 1:] = np.nan
+    elif kind == "nothing":
+        window[:] = np.nan
+    elif kind == "noise alone":
+        window = 0.005 * np.random.default_rng(0).normal(size=(45, 3))
+    return window
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "samples", "signal"),
+    [
+        ("a quarter of the samples", "not enough samples: expected at least 50 % of the window", False, True),
+        ("one sample", "not enough samples: expected at least 50 % of the window", False, False),
+        ("nothing", "not enough samples: expected at least 50 % of the window", False, False),
+        ("noise alone", "not enough signal: expected at least 7 mm about each buoy's mean (rms)", True, False),
+    ],
+)
+def test_no_magnitude_is_given_where_there_is_not_enough(dart, tmp_path, kind, reason, samples, signal):
+    """In words and numbers to a person; as flags, and zeros, to whoever asks the model itself."""
+    window = damaged(kind)
+    answer = predict(dart, window, buoy_names=BUOYS, figures=tmp_path)[0]
+    assert not answer["valid"] and answer["mw"] is None and answer["mw_80"] is None
+    assert answer["reason"].startswith(f"{reason}, received ") and answer["intervals_reason"]
+    assert answer["peak_m"] == answer["peak_minute"] == answer["weights_m"] == answer["forecast_m"] == {}
+    assert [file.name for file in tmp_path.iterdir()] == ["event 0-waves.png"]  # the record, and no slip
+    row = rows([answer])[0]
+    assert (
+        row["valid"] is False
+        and row["reason"] == answer["reason"]
+        and row["buoys_used"] == "; ".join(answer["buoys_used"])
+    )
+    outputs = dart.ask("serving_default", water_level_m=np.stack([window, damaged("none")]).astype(np.float32))
+    assert outputs["valid"].tolist() == [False, True] and outputs["reason"].tolist() == [reason.encode(), b""]
+    assert (outputs["enough_samples"][0], outputs["enough_signal"][0]) == (samples, signal)
+    assert outputs["samples"].tolist() == [np.isfinite(window).sum(axis=0).tolist(), [45, 45, 45]]
+    for name in ("mw", "weights_m", "forecast_m", "peak_m", "mw_lower", "mw_upper", "forecast_m_upper"):
+        assert not outputs[name][0].any() and outputs[name][1].any(), name
+    assert outputs["has_intervals"].tolist() == [False, True]
+    assert outputs["intervals_reason"].tolist() == [b"no intervals: there is no magnitude", b""]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "buoy", "given"), [(41, slice(None), True), (40, slice(None), False), (0, 1, False), (32, 1, True)]
+)
+def test_intervals_are_withheld_where_a_buoy_or_a_tenth_is_missing(dart, minutes, buoy, given):
+    """4 of 45 minutes are 9 %, 5 are 11 %; 13 of one buoy's are 10 % of all 135 samples."""
+    window = damaged("none")
+    window[minutes:, buoy] = np.nan
+    answer = predict(dart, window, buoy_names=BUOYS)[0]
+    assert answer["valid"] and answer["mw"] > 0
+    assert (answer["mw_80"] is not None) == given == (not answer["intervals_reason"])
+    outputs = dart.ask("serving_default", water_level_m=window[None].astype(np.float32))
+    assert outputs["has_intervals"].tolist() == [given] and bool(outputs["intervals_reason"][0]) != given
+    for end in ("lower", "upper"):
+        assert all(bool(outputs[f"{name}_{end}"].any()) == given for name in ("mw", "peak_m", "weights_m"))
+
+
+def test_one_bad_file_never_refuses_the_good_ones(dart, events, tmp_path):
+    folder = next((events / "raw").iterdir())
+    files = sorted(folder.glob("*.txt"))
+    for file in (*files, folder / "event.json"):
+        shutil.copy(file, tmp_path / file.name)
+    (tmp_path / files[0].name).write_text("<html>502 Bad Gateway</html>")
+    (tmp_path / "README.txt").write_text("records of an event")
+    answer = predict(dart, tmp_path)[0]
+    assert answer["valid"] and answer["buoys_used"] == [file.stem for file in files[1:]]
+    assert [text.split(":")[0].rpartition("/")[2] for text in answer["left_out"]] == [files[0].name, "README.txt"]
+    (tmp_path / "README.txt").unlink()
+    (tmp_path / files[0].name).unlink()
+    alone = predict(dart, tmp_path)[0]
+    assert answer["weights_m"] == alone["weights_m"] and alone["left_out"] == []
+    (tmp_path / files[0].name).write_text("<html>502 Bad Gateway</html>")
+    with pytest.raises(ValueError, match=f"{files[0].name}: expected NDBC DART text"):
+        predict(dart, tmp_path, strict=True)
+
+
+def test_an_ensemble_leaves_members_without_slip_out_of_its_magnitude(tmp_path, place, events, untrained_run):
+    """Of three members one answers no slip at all: the mean of the other two, not of 0, 8 and 8."""
+    job = TrainJob(model=Conv1dSettings(use_mask=True), training=TrainingSettings(members=3))
+    prepare_dart(events, place / "data-dart", DartJob())
+    folder = untrained_run(tmp_path / "run", place / "data-dart", job)
+    model = runs.load_run(folder).model
+    for member, bias in enumerate((-50.0, 0.3, 0.5)):
+        layer = model.get_layer(f"member_{member}").layers[-1]
+        layer.set_weights([np.zeros_like(layer.kernel), np.full(31, bias)])
+    model.save(folder / "model.keras")
+    exported = load_model(export(folder, tmp_path / "models", "dart"))
+    answer = predict(exported, damaged("none"), buoy_names=BUOYS)[0]
+    # Mw = 2/3 (log10(4e10 Pa x 5e9 m2 x slip) - 9.05)
+    each = [2 / 3 * (np.log10(4e10 * 5e9 * 31 * slip) - 9.05) for slip in (0.3, 0.5)]
+    assert answer["mw"] == pytest.approx(np.mean(each), abs=1e-4)
+    layer = model.get_layer("member_1").layers[-1]
+    for member in (1, 2):
+        layer = model.get_layer(f"member_{member}").layers[-1]
+        layer.set_weights([np.zeros_like(layer.kernel), np.full(31, -50.0)])
+    model.save(folder / "model.keras")
+    answer = predict(load_model(export(folder, tmp_path / "models", "dart")), damaged("none"), buoy_names=BUOYS)[0]
+    assert not answer["valid"] and answer["mw"] is None
+    assert answer["reason"] == "no slip: the model finds none in these records"
+
+
+def test_an_export_without_the_new_outputs_still_answers(dart):
+    """As before: no thresholds, no reasons but one, and intervals whatever is missing."""
+    old = {"enough_samples", "enough_signal", "samples", "signal_m", "reason", "has_intervals", "intervals_reason"}
+
+    class Old:
+        signatures = {
+            "masked": lambda **inputs: {
+                name: value for name, value in dart.loaded.signatures["masked"](**inputs).items() if name not in old
+            }
+        }
+
+    exported = Exported(dart.folder, {k: v for k, v in dart.metadata.items() if k != "answer"}, Old())
+    window = damaged("none")
+    window[:, 1] = np.nan
+    answer = predict(exported, window, buoy_names=BUOYS)[0]
+    assert answer["valid"] and answer["reason"] == answer["intervals_reason"] == "" and answer["mw_80"] is not None
+    nothing = predict(exported, damaged("nothing"), buoy_names=BUOYS)[0]
+    assert nothing["reason"] == "no sample, or levels that can't be metres of water column"
+
+
 def test_what_is_not_delivered_yet_is_masked(dart):
-    window = 0.01 * np.random.default_rng(0).normal(size=(45, 3))
+    window = 0.05 * np.random.default_rng(0).normal(size=(45, 3))
     late = predict(dart, window, buoy_names=BUOYS, latency_min=5)[0]
     assert late["samples"] == {"46404": "40/45", "46407": "40/45", "46419": "40/45"}
     cut = window.copy()
@@ -357,7 +492,9 @@ def test_buoys_can_be_picked_from_among_others(dart, tmp_path):
         _quarter_hours(tmp_path / f"{name}.txt", origin)
     text = "2018-01-23T09:31:40Z"
     with pytest.raises(ValueError, match=r"buoys: expected .*, received .*: .*unknown \['46410'\]"):
-        predict(dart, tmp_path, origin_time=text)
+        predict(dart, tmp_path, origin_time=text, strict=True)
+    (left_out,) = predict(dart, tmp_path, origin_time=text)[0]["left_out"]
+    assert left_out.endswith("46410.txt: buoy 46410 is none of the model's, 46404, 46407, 46419")
     answer = predict(dart, tmp_path, origin_time=text, buoy_names=BUOYS)[0]
     assert answer["samples"]["46419"] == "0/45" and answer["samples"]["46404"] == "3/45"
     with pytest.raises(ValueError, match="expected an origin time for a record with dates, received none"):
@@ -365,9 +502,12 @@ def test_buoys_can_be_picked_from_among_others(dart, tmp_path):
 
 
 def test_the_kodiak_records_are_masked_and_flagged(dart, shared_data):
-    """Two of the three buoys have no samples before minute 45; the source is far from Cascadia."""
+    """Two of the three buoys begin at minute 45.3, the last step's sample; the source is far from Cascadia."""
     file = shared_data / "dart" / "observed" / "kodiak2018_observation_Alaska.h5"
     answer = predict(dart, file, buoy_names=BUOYS, epicentre=(-149.17, 56.0))[0]
     assert answer["outside"]
-    assert answer["samples"]["46404"] == answer["samples"]["46407"] == "0/45"
-    assert answer["samples"]["46419"] == "31/45"
+    assert answer["samples"] == {"46404": "1/45", "46407": "1/45", "46419": "31/45"}
+    # Before, this was Mw 7.7 without a word.
+    assert not answer["valid"] and answer["mw"] is None and answer["weights_m"] == answer["forecast_m"] == {}
+    expected = "not enough samples: expected at least 50 % of the window, received 33 of 135 samples (24 %)"
+    assert answer["reason"] == expected

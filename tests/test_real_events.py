@@ -105,15 +105,43 @@ def test_a_known_buoy_without_a_record_is_masked_and_told(run, raw):
 def test_what_is_not_delivered_yet_is_masked(run, raw):
     files, about = raw
     answer = real_event(run, files, **about, latency_min=10)
-    # Samples are at whole minutes of the clock, 25 s after the origin's: that of minute 35.4 is not here yet.
-    assert not answer.event.mask[34:].any() and answer.event.mask[33].any()
+    # Samples are at whole minutes of the clock, 25 s after the origin's: that of minute 35.4 is the last step's.
+    assert not answer.event.mask[35:].any() and answer.event.mask[34].any()
+
+
+def test_one_bad_file_is_left_out_and_said(run, raw, tmp_path):
+    files, about = raw
+    bad = tmp_path / files[1].name
+    bad.write_text("<html>502 Bad Gateway</html>")
+    answer = real_event(run, [files[0], bad, files[2]], **about)
+    assert answer.event.buoys_used == (files[0].stem, files[2].stem) and answer.reason == ""
+    assert answer.row()["left out"].startswith(f"{bad}: expected NDBC DART text")
+    with pytest.raises(ValueError, match="expected NDBC DART text"):
+        real_event(run, [files[0], bad, files[2]], **about, strict=True)
+
+
+def test_without_enough_in_the_records_no_magnitude_is_given(run):
+    time = np.arange(0, 3600.0, 60)
+    wave = 0.1 * np.sin(time / 300)
+    one = real_event(run, [GaugeRecord("46404", time, wave, True, "made up")])
+    assert one.row()["reason"] == (
+        "not enough samples: expected at least 50 % of the window, received 45 of 135 samples (33 %)"
+    )
+    noise = 0.005 * np.random.default_rng(0).normal(size=(3, 60))
+    calm = real_event(run, [GaugeRecord(b, time, n, True, "made up") for b, n in zip(NEAR_BUOYS, noise, strict=True)])
+    assert calm.row()["reason"].startswith("not enough signal: expected at least 7 mm about each buoy's mean (rms)")
+    for row in (one.row(), calm.row()):
+        assert row["valid"] is False and row["Mw network"] is row["Mw nnls"] is row["highest crest nnls (cm)"] is None
+    both = [GaugeRecord(b, time, wave, True, "made up") for b in NEAR_BUOYS[:2]]
+    assert real_event(run, both).row()["Mw network"] > 0
 
 
 def test_records_of_other_buoys_are_refused_unless_left_out(run):
     time = np.arange(0, 3600.0, 60)
     records = [GaugeRecord(name, time, np.zeros(60), True, "made up") for name in ("46404", "46403")]
     with pytest.raises(ValueError, match=r"quake: buoys: expected .*'46419'\], received \['46404', '46403'\]"):
-        real_event(run, records, event_id="quake")
+        real_event(run, records, event_id="quake", strict=True)
+    assert "buoy 46403 is none of the model's" in real_event(run, records).row()["left out"]
     assert real_event(run, records, buoy_names=NEAR_BUOYS).event.mask.sum() == 45
 
 
@@ -144,8 +172,9 @@ def test_kodiak_2018_is_flagged_and_its_late_records_are_masked(run, shared_data
     file = shared_data / "dart" / "observed" / "kodiak2018_observation_Alaska.h5"
     answer = real_event(run, [file], **KODIAK, buoy_names=NEAR_BUOYS, event_id="kodiak", figures=tmp_path)
     row = answer.row()
-    # 46404 and 46407 begin after minute 45, 46419 at minute 15.
-    assert [row[f"samples {name}"] for name in NEAR_BUOYS] == ["0/45", "0/45", "31/45"]
+    # 46404 and 46407 begin at minute 45.3, which is the last step's, 46419 at minute 15.
+    assert [row[f"samples {name}"] for name in NEAR_BUOYS] == ["1/45", "1/45", "31/45"]
+    assert row["reason"].endswith("received 33 of 135 samples (24 %)") and row["Mw network"] is None
     assert row["outside"] and "epicentre 1520 km from the nearest unit source" in row["region"]
     assert len(list(tmp_path.iterdir())) == 2
 

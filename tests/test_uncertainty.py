@@ -13,9 +13,11 @@ from seis_tf.judgement.dart_scores import TrueWaves
 from seis_tf.judgement.dart_uncertainty import assess, wave_band
 from seis_tf.judgement.report import Report, write_report
 from seis_tf.judgement.uncertainty_section import uncertainty_section, window_tables
+from seis_tf.settings.training import AnswerSettings
 from seis_tf.unit_sources import load_greens
 
 WINDOW_MIN = 200
+ANY = AnswerSettings(min_signal_m=0)  # what was recorded is not looked at
 GAUGES, FAR = ("46409", "46410"), ("46410",)
 
 
@@ -52,7 +54,9 @@ def assessed(greens):
         kind: tuple(answers(parts[p], seed + k) for k, p in enumerate(("valid", "test")))
         for kind, seed in kinds.items()
     }
-    return assess(found, {part: windows(slip, greens) for part, slip in parts.items()}, greens, "four answers")
+    return assess(
+        found, {part: windows(slip, greens) for part, slip in parts.items()}, greens, "four answers", limits=ANY
+    )
 
 
 def test_draws_are_what_the_greens_functions_make_of_them(greens):
@@ -143,7 +147,9 @@ def test_the_whole_band_of_an_event_is_that_of_its_intervals(assessed, greens):
 def test_one_network_has_intervals_too_and_nothing_raw(greens):
     parts = {part: slips(n, seed) for seed, (part, n) in enumerate({"train": 90, "valid": 90, "test": 80}.items())}
     both = tuple(answers(parts[part], seed, count=1) for seed, part in enumerate(("valid", "test")))
-    found = assess({"network": both}, {p: windows(s, greens) for p, s in parts.items()}, greens, "one network")
+    found = assess(
+        {"network": both}, {p: windows(s, greens) for p, s in parts.items()}, greens, "one network", limits=ANY
+    )
     own = found.metrics["draws"]["network"]["mw"]
     assert found.metrics["edges"] == [] and "coverage" not in own["raw"] and "raw" not in own["reliability"]
     error = np.abs(draws.draws_of(both[1], greens, WINDOW_MIN)["mw"].centre - uncertainty_truth(parts["test"], greens))
@@ -158,14 +164,14 @@ def uncertainty_truth(slip_m, greens):
 def test_without_true_waves_only_slip_and_magnitude_have_intervals(greens):
     parts = {part: windows(slips(60, seed), greens) for seed, part in enumerate(("train", "valid", "test"))}
     both = tuple(answers(parts[part].weights_m, seed) for seed, part in enumerate(("valid", "test")))
-    found = assess({"ensemble": both}, parts, greens, "", waves=False)
+    found = assess({"ensemble": both}, parts, greens, "", waves=False, limits=ANY)
     assert set(found.intervals.quantities) == {"mw", "weights_m"} == set(found.metrics["draws"]["ensemble"])
     assert wave_band(found.intervals, parts["test"].weights_m[:1], greens, WINDOW_MIN) is None
     # Likewise where the waves end before the functions do.
     short = {
         name: replace(own, true=replace(own.true, waves_m=own.true.waves_m[:, :300])) for name, own in parts.items()
     }
-    assert set(assess({"ensemble": both}, short, greens, "").intervals.quantities) == {"mw", "weights_m"}
+    assert set(assess({"ensemble": both}, short, greens, "", limits=ANY).intervals.quantities) == {"mw", "weights_m"}
     assert len(uncertainty_section({"uncertainty": found.metrics}).tables) == 2
 
 
@@ -173,8 +179,49 @@ def test_too_few_validation_events_are_refused(greens):
     parts = {part: windows(slips(38, seed), greens) for seed, part in enumerate(("train", "valid", "test"))}
     both = tuple(answers(parts[part].weights_m, seed) for seed, part in enumerate(("valid", "test")))
     with pytest.raises(ValueError, match="expected at least 39 validation events, received 38"):
-        assess({"ensemble": both}, parts, greens, "")
+        assess({"ensemble": both}, parts, greens, "", limits=ANY)
     assert not uncertainty.enough(38) and uncertainty.enough(39)
+
+
+def test_answers_without_slip_or_signal_are_in_no_interval_of_others(greens):
+    """A twentieth of the answers are no slip, and another of records that hold next to nothing."""
+    parts = {part: slips(n, seed) for seed, (part, n) in enumerate({"train": 90, "valid": 400, "test": 900}.items())}
+    both, seen = [], {part: windows(slip, greens) for part, slip in parts.items()}
+    for seed, part in enumerate(("valid", "test")):
+        slip, level = answers(parts[part], 7 + seed, count=1), np.zeros((len(parts[part]), 2, 1))
+        level[:, 0] = 1.0
+        slip[:, ::20] = 0
+        slip[:, 1::20] *= 1e-4  # far off, and of what is no record
+        level[1::20] = 0
+        seen[part] = replace(seen[part], level_m=level, mask=np.ones(level.shape, bool))
+        both.append(slip)
+    found = assess({"network": tuple(both)}, seen, greens, "", limits=AnswerSettings())
+    metrics = found.metrics
+    assert (metrics["fitted_on"], metrics["tested_on"]) == (360, 810)
+    assert metrics["events"] == {"valid": 400, "test": 900}
+    own = metrics["draws"]["network"]["mw"]["calibrated"]
+    # The answers' common error makes Mw wrong by about 0.04; with those others among them a width was above 1.
+    assert own["width"][2] < 0.3
+    for value, (low, high) in zip(own["coverage"], metrics["limits"]["conformal"], strict=True):
+        assert low <= value <= high
+    text = uncertainty_section({"uncertainty": metrics}).text[1]
+    assert "40 of 400 validation and 90 of 900 other events are in none of these numbers" in text
+
+
+def test_too_few_answers_with_intervals_are_refused(greens):
+    parts = {part: windows(slips(60, seed), greens) for seed, part in enumerate(("train", "valid", "test"))}
+    both = tuple(answers(parts[part].weights_m, seed) for seed, part in enumerate(("valid", "test")))
+    both[0][:, :22] = 0
+    with pytest.raises(ValueError, match="expected at least 39 validation events, received 38"):
+        assess({"ensemble": both}, parts, greens, "", limits=ANY)
+
+
+def test_a_draw_without_slip_is_left_out_of_the_magnitude():
+    slip = np.array([[[2.0], [0.0]], [[0.0], [0.0]], [[4.0], [0.0]]])
+    # Mw = 2/3 (log10(4e10 Pa x 5e9 m2 x slip) - 9.05)
+    each = 2 / 3 * (np.log10(4e10 * 5e9 * np.array([2.0, 4.0])) - 9.05)
+    found = draws.member_magnitudes(slip, np.array([5e9]))
+    assert found[:, 0] == pytest.approx([each[0], each.mean(), each[1]]) and not found[:, 1].any()
 
 
 def test_a_sea_that_is_never_calm_is_not_parted(greens):

@@ -49,6 +49,11 @@ def fail(message: str) -> None:
     err.print(f"seis-tf: {message}", style="red", markup=False)
 
 
+def tell_warning(message: Warning | str, *_: object) -> None:
+    """In the place of `warnings.showwarning`: the words alone, as one line."""
+    err.print(f"seis-tf: {message}", style="yellow", markup=False)
+
+
 def print_json(content: Any) -> None:
     """Machine-readable answer of a command with --json."""
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")

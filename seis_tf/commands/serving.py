@@ -75,6 +75,9 @@ def predict(
     buoys: Annotated[str | None, typer.Option(help="DART: which buoys to take from among others, with commas.")] = None,
     latency_min: Annotated[float, typer.Option(help="DART: minutes that are not delivered yet.")] = 0.0,
     figures: Annotated[Path | None, typer.Option(help="DART: folder for the pictures.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="DART: refuse the event where one buoy's file can't be used.")
+    ] = False,
 ) -> None:
     """Answers for raw records, as a table, CSV or JSON."""
     console.load_tensorflow()
@@ -90,6 +93,7 @@ def predict(
         buoy_names=None if buoys is None else buoys.split(","),
         figures=figures,
         slide_s=slide,
+        strict=strict,
     )
     if json:
         console.print_json(answers)

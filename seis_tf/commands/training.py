@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,7 +110,9 @@ def train(
             )
             progress(state.epoch, job.training.epochs, note)
 
-        run = train_run(dataset, job, out, resume=resume, on_epoch=on_epoch)
+        with warnings.catch_warnings():
+            warnings.showwarning = console.tell_warning
+            run = train_run(dataset, job, out, resume=resume, on_epoch=on_epoch)
     best = [min(rows, key=lambda row: row.get("val_loss", row["loss"])) for rows in run.history]
     if json:
         console.print_json({"run": str(out), "epochs": len(run.history[0]), "best": best})

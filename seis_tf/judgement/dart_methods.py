@@ -16,6 +16,7 @@ import tensorflow as tf
 from seis_tf import inversion
 from seis_tf.inversion import Choice
 from seis_tf.judgement.dart_scores import TrueWaves
+from seis_tf.judgement.draws import member_magnitudes
 from seis_tf.runs import Run
 from seis_tf.unit_sources import GreensFunctions, magnitude
 
@@ -94,8 +95,8 @@ class Methods:
             found["mean"] = np.tile(self.mean_m, (len(level_m), 1))
         found["zero"] = np.zeros_like(found[NETWORK])
         mw = {name: magnitude(weights, self.area_m2) for name, weights in found.items()}
-        # As an exported ensemble answers: the mean of its members' magnitudes, no slip being magnitude 0.
-        mw[NETWORK] = np.maximum(magnitude(members, self.area_m2), 0).mean(axis=0)
+        # As an exported ensemble answers: the mean of the magnitudes of its members that have slip.
+        mw[NETWORK] = member_magnitudes(members, self.area_m2).mean(axis=0)
         return Answers(members, found, mw)
 
     def chosen_on(self, valid: Windows, greens: GreensFunctions) -> Methods:

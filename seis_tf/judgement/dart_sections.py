@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seis_tf import enough
 from seis_tf.inversion import peak_amplitude
 from seis_tf.judgement import dart_figures, dart_maps
 from seis_tf.judgement.dart_figures import SHORT
@@ -119,7 +120,9 @@ def examples_section(judged: JudgedDart, metrics: Metrics, intervals: Intervals 
         true, mw = judged.windows.true, float(judged.columns["mw"][row])
         event = f"{judged.columns['record_id'][row]}, Mw {mw:.2f}"
         members, window_min = judged.answers.members[:, row], judged.windows.true.window_min
-        band = None if intervals is None else wave_band(intervals, members, judged.greens, window_min)
+        seen = (judged.windows.level_m[row], judged.windows.mask[row], judged.answers.mw[NETWORK][row])
+        given = intervals is not None and enough.has_intervals(*seen, judged.run.config.job.answer)
+        band = wave_band(intervals, members, judged.greens, window_min) if given else None
         figure = dart_figures.event_waves(
             judged.windows.level_m[row], judged.windows.mask[row], judged.record.buoys, true.gauge_names, waves,
             true.window_min, event, step_min=judged.record.step_min, truth_m=true.waves_m[row], band_m=band,

@@ -1,4 +1,8 @@
-"""A judged DART run -> how sure its answers are: intervals fitted on its validation events, shown to hold on test."""
+"""A judged DART run -> how sure its answers are: intervals fitted on its validation events, shown to hold on test.
+
+Both with those events alone whose answers get intervals (`enough.has_intervals`): with slip, with samples and signal
+enough for a magnitude, and next to nothing missing. That is what they are for; of other answers nothing is promised.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from seis_tf import enough
 from seis_tf.judgement import uncertainty
 from seis_tf.judgement.dart_judged import JudgedDart
 from seis_tf.judgement.dart_methods import Windows
-from seis_tf.judgement.draws import bins_of, draws_of, truth_of
+from seis_tf.judgement.draws import bins_of, draws_of, member_magnitudes, truth_of
 from seis_tf.judgement.intervals import LEVELS, Intervals
 from seis_tf.judgement.mc_dropout import PASSES, dropout_samples
 from seis_tf.judgement.uncertainty import WAVES, calibrate
 from seis_tf.layers import dropouts
 from seis_tf.runs import single_model
+from seis_tf.settings.training import AnswerSettings
 from seis_tf.unit_sources import GreensFunctions
 
 ENSEMBLE, ALONE, DROPOUT = "ensemble", "network", "dropout"
+_PARTS = ("valid", "test")
 Slips = tuple[np.ndarray, np.ndarray]  # of validation and of judged events, [draw, event, source]
 
 
@@ -36,22 +43,32 @@ class Sureness:
 
 
 def sureness(judged: JudgedDart) -> Sureness | None:
-    """Intervals and their scores; None where there are no validation events, or too few.
+    """Intervals and their scores; None where there are no validation events, or too few whose answers get intervals.
 
     Waves are left out where nobody knows the true ones: those of the true slip come from the very functions of the
     forecast.
     """
-    if judged.valid is None or judged.train is None or not uncertainty.enough(len(judged.valid.weights_m)):
+    if judged.valid is None or judged.train is None:
         return None
     test = judged.windows.rows(judged.rows[judged.main])
     gauges, info = judged.greens.gauge_names, judged.run.config.info
     waves = not judged.from_slip and info.has("truth_m") and set(gauges) <= set(info.forecast_gauges)
     windows = {"train": judged.train, "valid": judged.valid, "test": test}
-    return assess(_slips(judged, test), windows, judged.greens, _words(judged), waves)
+    slips, limits = _slips(judged, test), judged.run.config.job.answer
+    own = next(iter(slips.values()))
+    valid, tested = (_given(slip, windows[p], judged.greens, limits) for slip, p in zip(own, _PARTS, strict=True))
+    if not uncertainty.enough(valid.sum()) or not tested.any():
+        return None
+    return assess(slips, windows, judged.greens, _words(judged), waves, limits)
 
 
 def assess(
-    slips: dict[str, Slips], windows: dict[str, Windows], greens: GreensFunctions, words: str, waves: bool = True
+    slips: dict[str, Slips],
+    windows: dict[str, Windows],
+    greens: GreensFunctions,
+    words: str,
+    waves: bool = True,
+    limits: AnswerSettings = AnswerSettings(),
 ) -> Sureness:
     """Fits intervals on validation events and scores them on test events, for each kind of draws.
 
@@ -61,9 +78,10 @@ def assess(
         greens: functions of the gauges of the windows' waves.
         words: whose draws the first are.
         waves: whether true waves are known.
+        limits: which answers get intervals.
 
     Raises:
-        ValueError: too few validation events.
+        ValueError: too few validation events whose answers get intervals.
     """
     truth = {part: truth_of(own, greens) for part, own in windows.items()}
     for own in () if waves else truth.values():
@@ -71,21 +89,35 @@ def assess(
             own.pop(name, None)
     true, found, kept = windows["test"].true, {}, None
     for kind, both in slips.items():
-        valid, test = (draws_of(slip, greens, true.window_min) for slip in both)
-        calibration = calibrate(truth["valid"], valid)
-        known = (truth["train"], truth["test"], test, calibration)
-        found[kind] = uncertainty.scores(*known, greens.gauge_names, true.far_columns)
-        kept = kept or calibration
-    counts = {part: len(own["mw"]) for part, own in truth.items()}
+        given = [_given(slip, windows[part], greens, limits) for slip, part in zip(both, _PARTS, strict=True)]
+        if kept and not uncertainty.enough(given[0].sum()):
+            continue
+        valid, test = (draws_of(s[:, rows], greens, true.window_min) for s, rows in zip(both, given, strict=True))
+        true_valid, true_test = (
+            {name: own[rows] for name, own in truth[part].items()} for part, rows in zip(_PARTS, given, strict=True)
+        )
+        calibration = calibrate(true_valid, valid)
+        found[kind] = uncertainty.scores(
+            truth["train"], true_test, test, calibration, greens.gauge_names, true.far_columns
+        )
+        if kept is None:
+            kept, tested_on = calibration, len(true_test["mw"])
     metrics = {
         "levels": list(LEVELS),
-        "fitted_on": counts["valid"],
-        "tested_on": counts["test"],
+        "fitted_on": kept.events,
+        "tested_on": tested_on,
+        "events": {part: len(truth[part]["mw"]) for part in _PARTS},
         "edges": kept.edges.tolist(),
-        "limits": uncertainty.limits(counts["test"], counts["valid"]),
+        "limits": uncertainty.limits(tested_on, kept.events),
         "draws": found,
     }
     return Sureness(metrics, kept.intervals(words, greens.gauge_names))
+
+
+def _given(slip_m: np.ndarray, windows: Windows, greens: GreensFunctions, limits: AnswerSettings) -> np.ndarray:
+    """Which answers [draw, event, source] get intervals, bool [event]."""
+    mw = member_magnitudes(slip_m, greens.area_m2).mean(axis=0)
+    return enough.has_intervals(windows.level_m, windows.mask, mw, limits)
 
 
 def wave_band(

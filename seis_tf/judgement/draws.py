@@ -56,9 +56,9 @@ def draws_of(slip_m: np.ndarray, greens: GreensFunctions, window_min: int, *, wh
 
     Returns:
         `mw` [draw, event, 1], `weights_m` [draw, event, source], `peak_m` [draw, event, gauge], `forecast_m` [draw,
-        event, minute, gauge]. Mw is 0 for no slip.
+        event, minute, gauge]. Mw is as `member_magnitudes` has it.
     """
-    mw = np.maximum(magnitude(slip_m, greens.area_m2), 0)[..., np.newaxis]
+    mw = member_magnitudes(slip_m, greens.area_m2)[..., np.newaxis]
     minutes = slice(None) if whole else slice(window_min + 1, None, WAVE_STEP_MIN)
     parts = []
     for start in range(0, slip_m.shape[1], _BLOCK):
@@ -78,6 +78,17 @@ def draws_of(slip_m: np.ndarray, greens: GreensFunctions, window_min: int, *, wh
         "peak_m": Draws(peaks, peak, peak),
         "forecast_m": Draws(waves, mean, height, calm),
     }
+
+
+def member_magnitudes(slip_m: np.ndarray, area_m2: np.ndarray) -> np.ndarray:
+    """Magnitudes of draws of slip [draw, event, source] -> [draw, event].
+
+    No slip has no magnitude: a draw without slip takes the mean of the others, so that it changes neither the mean nor
+    brings 0 into it. Where no draw has slip all are 0.
+    """
+    mw = np.maximum(magnitude(slip_m, area_m2), 0)
+    has_slip = mw > 0
+    return np.where(has_slip, mw, mw.sum(axis=0) / np.maximum(has_slip.sum(axis=0), 1))
 
 
 def local_height(wave_m: np.ndarray) -> np.ndarray:

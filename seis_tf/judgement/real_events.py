@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from seis_tf import inversion
-from seis_tf.dart import DartEvent, Region, event_from_records, outside_region
-from seis_tf.dart_readers import GaugeRecord, parse_origin, read_record
+from seis_tf import enough, inversion
+from seis_tf.dart import DartEvent, Region, check_window, event_from_records, outside_region
+from seis_tf.dart_readers import GaugeRecord, parse_origin, read_records
 from seis_tf.files import write_atomically
 from seis_tf.judgement import dart_figures, dart_maps
 from seis_tf.judgement.dart_methods import NETWORK, Methods, Network
@@ -39,6 +39,7 @@ class RealAnswer:
         weights_m: name of a method ("network", "smoothed_nnls", "nnls") to slip [source].
         mw: likewise, 0 or minus infinity for no slip.
         forecast_m: likewise to the wave [minute, gauge] from minute 0 on.
+        reason: why none of these is to be believed: not enough samples or signal, or no slip; "" where they may be.
     """
 
     event: DartEvent
@@ -47,17 +48,20 @@ class RealAnswer:
     weights_m: dict[str, np.ndarray]
     mw: dict[str, float]
     forecast_m: dict[str, np.ndarray]
+    reason: str = ""
 
     def row(self) -> dict[str, Any]:
-        """The answer as one flat row of a table."""
+        """The answer as one flat row of a table; without magnitudes and crests where there is a reason for none."""
         samples = zip(self.event.buoy_names, self.event.mask.T, strict=True)
         row: dict[str, Any] = {"event": self.event.event_id}
         row |= {f"samples {name}": f"{int(there.sum())}/{len(there)}" for name, there in samples}
         row["largest level (cm)"] = round(100 * float(np.abs(self.event.window_m).max()), 1)
         row |= {"outside": self.region.outside, "region": self.region.reason, "causal": self.event.causal}
+        row |= {"valid": not self.reason, "reason": self.reason, "left out": "; ".join(self.event.left_out)}
         for name, mw in self.mw.items():
-            row[f"Mw {name}"] = round(mw, 2) if mw > 0 else None
-            row[f"highest crest {name} (cm)"] = round(100 * float(self.forecast_m[name].max()), 1)
+            row[f"Mw {name}"] = round(mw, 2) if mw > 0 and not self.reason else None
+            crest = round(100 * float(self.forecast_m[name].max()), 1)
+            row[f"highest crest {name} (cm)"] = None if self.reason else crest
         return row
 
 
@@ -71,6 +75,7 @@ def real_event(
     buoy_names: Sequence[str] | None = None,
     event_id: str = "event",
     figures: Path | str | None = None,
+    strict: bool = False,
 ) -> RealAnswer:
     """Asks a run, and least squares, about recorded buoys.
 
@@ -84,10 +89,11 @@ def real_event(
         buoy_names: the buoys to take from among others; by default all that are found.
         event_id: name of the event.
         figures: folder that gets `<event>-waves.png` and `<event>-slip.png`.
+        strict: a record that can't be used is an error; else it is left out, and the event says why.
 
     Raises:
-        ValueError: a run of another task, unreadable files, a buoy that the run does not know, no origin time where one
-            is needed, a window without samples, or levels that can't be metres of water column.
+        ValueError: a run of another task, no origin time where one is needed, no record that can be used, or a window
+            without samples; if `strict`, any record that can't be used.
     """
     run = run if isinstance(run, Run) else load_run(run)
     info = run.config.info
@@ -99,11 +105,14 @@ def real_event(
         update={"latency_min": max(latency_min, job.record.latency_min), "max_level_m": largest}
     )
     everything = load_greens(job.greens).select(info.source_names)
-    found = [record for item in records for record in ([item] if isinstance(item, GaugeRecord) else read_record(item))]
+    found = [item for item in records if isinstance(item, GaugeRecord)]
+    read, unreadable = read_records((i for i in records if not isinstance(i, GaugeRecord)), strict=strict)
+    found += read
     if buoy_names is not None:
         found = [record for record in found if record.buoy in buoy_names]
     origin = None if origin_time is None else parse_origin(origin_time)
-    event = event_from_records(event_id, found, settings, everything, origin)
+    event = event_from_records(event_id, found, settings, everything, origin, strict=strict, left_out=unreadable)
+    check_window(event, largest)
     near = everything.select(gauges=settings.buoys)
     region = outside_region(
         near,
@@ -124,6 +133,7 @@ def real_event(
         weights,
         {name: float(answers.mw[name][0]) for name in names},
         {name: greens.waves(slip) for name, slip in weights.items()},
+        enough.why_no_magnitude(event.window_m, event.mask, float(answers.mw[NETWORK][0]), run.config.job.answer),
     )
     if figures is not None:
         draw(answer, figures, settings.window_min, settings.step_min)

@@ -25,7 +25,10 @@ def uncertainty_section(metrics: Found) -> Section:
     """The section of one evaluation."""
     found = metrics["uncertainty"]
     if found is None:
-        words = "No intervals were fitted: that needs the run's own data set with at least 39 validation events."
+        words = (
+            "No intervals were fitted: that needs the run's own data set with at least 39 validation events whose "
+            "records hold enough for a magnitude and next to no gaps, and such events to judge them on."
+        )
         return Section("How sure is it?", [words])
     main = next(iter(found["draws"]))
     own, levels = found["draws"][main], found["levels"]
@@ -33,12 +36,20 @@ def uncertainty_section(metrics: Found) -> Section:
     perfect = _ranges(found["limits"]["perfect"])
     fitted_on, tested_on = count(found["fitted_on"], "validation event"), count(found["tested_on"], "other event")
     bins = count(len(found["edges"]) + 1, "bin")
+    events = found.get("events", {"valid": found["fitted_on"], "test": found["tested_on"]})
+    without = [
+        f"{events[p] - found[key]:,} of {events[p]:,}" for p, key in (("valid", "fitted_on"), ("test", "tested_on"))
+    ]
     text = [
         f"Intervals of {stated} were fitted to the errors on {fitted_on} (conformal, lower and upper end apart, "
         f"in {bins} of the predicted magnitude) and are judged on {tested_on}. Of so many independent events a "
         f"perfect interval covers {perfect} in 99 of 100 trials; one fitted on these validation events scatters more, "
         f"{_ranges(found['limits']['conformal'])}. Peaks and waves are pooled over the gauges ahead, and those of one "
         "event are alike; of a wave those minutes are judged in which one is forecast, for the calm before is no feat.",
+        f"{without[0]} validation and {without[1]} other events are in none of these numbers: the network finds no "
+        "slip, their records hold too few samples or too little signal for a magnitude, or a buoy or more than is "
+        "allowed is missing. An answer says which of these it is and has no interval; which it is follows from the "
+        "records alone, so the intervals keep their promise for all others. For those events nothing is promised.",
         "Raw is what the spread of the draws alone says, as if they were normal: it knows nothing of noise and of the "
         "errors of the Green's functions. CRPS measures a whole predictive distribution, in the unit of what is "
         "predicted; climatology answers every event with all that happened in training.",

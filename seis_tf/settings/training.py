@@ -122,11 +122,24 @@ class TrainingSettings(Settings):
     redraw_noise: RedrawSettings | None = Field(None, description="DART: draw the records' noise anew each epoch")
 
 
+class AnswerSettings(Settings):
+    """DART: what a record must hold for a magnitude, and for intervals. How the defaults were found: `enough.py`."""
+
+    min_samples: float = Field(0.5, ge=0, le=1, description="part of the window's samples; below it no magnitude")
+    min_signal_m: float = Field(
+        0.007, ge=0, description="standard deviation about each buoy's mean; below it no magnitude"
+    )
+    max_missing: float = Field(
+        0.1, ge=0, le=1, description="part of the window; with more of it missing, or a whole buoy, no intervals"
+    )
+
+
 class TrainJob(Settings):
     """All of `train`."""
 
     model: ModelSettings
     training: TrainingSettings = TrainingSettings()
+    answer: AnswerSettings = AnswerSettings()
 
 
 def learning_rate_at(settings: TrainingSettings, epoch: int) -> float:

@@ -7,14 +7,18 @@ const minutesOf = (values) => values.map((_, minute) => minute);
 
 export function showDart(section, answer, title) {
   add(section, "h2", title);
+  showRecords(section, answer);
   if (!answer.valid) {
-    add(section, "p", answer.reason, "warning");
+    add(section, "p", `No magnitude is given: ${answer.reason}.`, "warning");
+    const grid = add(section, "div", "", "grid");
+    for (const buoy of answer.buoys) showBuoy(grid, answer, buoy);
     return;
   }
   const line = add(section, "p", "", "result");
   add(line, "b", `Mw ${answer.mw.toFixed(2)}`);
   if (answer.mw_interval) line.append(` (${range80(answer)})`);
   if (answer.mw_truth !== null) line.append(`, simulated with ${answer.mw_truth.toFixed(2)}`);
+  if (answer.intervals_reason) add(section, "p", `${capital(answer.intervals_reason)}.`, "warning");
   if (answer.outside) add(section, "p", `Perhaps outside the region that the model knows: ${answer.region}.`, "warning");
   const grid = add(section, "div", "", "grid");
   const buoys = add(grid, "div");
@@ -28,14 +32,26 @@ export function showDart(section, answer, title) {
   table(section, "Slip on each unit source", ["unit source", "slip (m)"], slips);
 }
 
+/** Which buoys the answer rests on, and what of the files does not count. */
+function showRecords(section, answer) {
+  const used = answer.buoys_used.join(", ") || "none";
+  add(section, "p", `Buoys with samples in the window: ${used}.`, "buoys");
+  for (const text of answer.left_out) add(section, "p", `Left out: ${text}`, "warning");
+  for (const text of answer.notes) add(section, "p", `Note: ${text}`, "note");
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 function range80(answer) {
   const [lower, upper] = answer.mw_interval.map((value) => value.toFixed(2));
   return `${Math.round(100 * answer.level)} %: ${lower} to ${upper}`;
 }
 
 function showBuoy(grid, answer, buoy) {
-  const held = figure(grid, `Buoy ${buoy.name}`, "dots: record, line: fit");
-  const fit = answer.forecast.find((entry) => entry.gauge === buoy.name);
+  const held = figure(grid, `Buoy ${buoy.name}`, answer.valid ? "dots: record, line: fit" : "dots: record");
+  const fit = answer.valid && answer.forecast.find((entry) => entry.gauge === buoy.name);
   const shown = fit ? fit.values.slice(0, answer.window_min + 1) : [];
   const missing = buoy.values.filter((value) => value === null).length;
   const picture = axes(widthOf(held), 200, {
@@ -43,7 +59,7 @@ function showBuoy(grid, answer, buoy) {
     y: range(buoy.values, shown),
     xLabel: "minutes after the origin",
     yLabel: "water column (m)",
-    title: `Buoy ${buoy.name}: ${buoy.values.length - missing} samples, ${missing} missing, and the fitted wave`,
+    title: `Buoy ${buoy.name}: ${buoy.values.length - missing} samples, ${missing} missing${fit ? ", and the fitted wave" : ""}`,
   });
   dots(picture, buoy.minute, buoy.values);
   curve(picture, minutesOf(shown), shown);
