@@ -16,12 +16,16 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from seis_tf.serve.errors import Refused
+from seis_tf.serve.errors import Refused, in_words
 from seis_tf.serve.servable import Servable, load_servable
 
 CONFIG = "models.config"
 log = logging.getLogger(__name__)
 State = get_model_status_pb2.ModelVersionStatus.State
+
+
+# Name, size and time of each file of a version.
+Files = frozenset[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class ModelStore:
     _served: dict[str, dict[int, Servable]] = field(default_factory=dict)
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
     _status: dict[str, dict[int, Status]] = field(default_factory=dict)
-    _failed: dict[Path, int] = field(default_factory=dict)
+    _failed: dict[Path, Files] = field(default_factory=dict)
 
     def scan(self) -> list[Servable]:
         """Looks at the folder and loads what is new.
@@ -158,24 +162,26 @@ class ModelStore:
         return dict(sorted(known.items(), reverse=True))
 
     def _load(self, name: str, version: int, folder: Path) -> Servable | None:
-        """Loads a version; None where that fails, which is noted and not tried again until the file has changed."""
-        file = folder / "saved_model.pb"
-        try:
-            changed = file.stat().st_mtime_ns
-        except OSError:
+        """Loads a version; None where that fails, which is noted and tried again when any of its files has changed."""
+        if not (folder / "saved_model.pb").is_file():
             self._note(name, version, Status("END", "NOT_FOUND", f"{folder}: expected a SavedModel, received none"))
             return None
-        if self._failed.get(folder) == changed:
-            return None
-        self._note(name, version, Status("LOADING"))
         try:
+            files = _files(folder)
+            if self._failed.get(folder) == files:
+                return None
+            self._failed[folder] = files
+            self._note(name, version, Status("LOADING"))
             servable = load_servable(folder, name, version)
             self.prepare(servable)
-        except ValueError as err:
-            self._failed[folder] = changed
-            self._note(name, version, Status("END", "INVALID_ARGUMENT", str(err)))
-            log.error("could not load %s version %d: %s", name, version, err)
+        except Exception as err:  # a damaged or half-copied version must not end what serves the others
+            code, reason = "INVALID_ARGUMENT", str(err)
+            if not isinstance(err, ValueError):
+                code, reason = "INTERNAL", f"{folder}: expected a version that loads, received {in_words(err)}"
+            self._note(name, version, Status("END", code, reason))
+            log.error("could not load %s version %d: %s", name, version, reason)
             return None
+        del self._failed[folder]
         self._note(name, version, Status("AVAILABLE"))
         return servable
 
@@ -208,6 +214,15 @@ def versions_in(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir())
+
+
+def _files(folder: Path) -> Files:
+    """What would be loaded now: another answer means that a file came, grew or was replaced."""
+    found = []
+    for path in folder.rglob("*"):
+        about = path.stat()
+        found.append((str(path), about.st_size, about.st_mtime_ns))
+    return frozenset(found)
 
 
 def _configured(models_folder: Path, path: Path) -> Iterator[tuple[str, Wanted]]:

@@ -20,7 +20,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_log_pb2
 
 from seis_tf import tfrecords
-from seis_tf.serve.errors import Refused, from_tensorflow
+from seis_tf.serve.errors import Refused, from_tensorflow, in_words
 
 DEFAULT_SIGNATURE = "serving_default"
 EXTRA = "assets.extra"
@@ -145,8 +145,8 @@ def load_servable(folder: Path, name: str, version: int) -> Servable:
     try:
         graph = _serving_graph(folder)
         module = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as err:
-        raise ValueError(f"{folder}: expected a SavedModel, received {str(err).splitlines()[0]}") from err
+    except Exception as err:  # TensorFlow raises whatever a damaged file makes its code trip over
+        raise ValueError(f"{folder}: expected a SavedModel, received {in_words(err)}") from err
     described = get_model_metadata_pb2.SignatureDefMap()
     signatures = {}
     for key, signature in graph.signature_def.items():
