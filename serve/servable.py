@@ -83,6 +83,9 @@ class Signature:
             reason = f"Sent extra: {_braced(given - own)}. Missing but required: {_braced(own - given)}."
             raise Refused("INVALID_ARGUMENT", f"input size does not match signature: {sizes}. {reason}")
         for name, spec in self.inputs.items():
+            if any(size < 0 for size in shapes[name]):
+                expected = "a shape without negative sizes"
+                raise Refused("INVALID_ARGUMENT", f"{name}: expected {expected}, received {list(shapes[name])}")
             if dtypes[name] != spec.dtype:
                 raise Refused("INVALID_ARGUMENT", f"{name}: expected {spec.dtype.name}, received {dtypes[name].name}")
             if not spec.fits(shapes[name]):

@@ -13,6 +13,7 @@ class BatchingSettings(Settings):
     """How the local server joins requests; MODELS/batching.config says the same in TensorFlow Serving's words."""
 
     max_batch_size: int = Field(32, ge=1, description="records in one call of the model")
+    max_rows: int | None = Field(None, ge=1, description="records in one request; null: any number, called in parts")
     delay_s: float = Field(0.0, ge=0, le=1, description="how long a first request waits for others while nothing runs")
     max_waiting: int = Field(1024, ge=1, description="requests that may wait for one signature; more are refused")
     allowed_sizes: tuple[int, ...] = Field(
