@@ -23,8 +23,8 @@ MOUNT = "/models"
 _MOST_BATCHES = 128
 _MOST_RECORDS = _MOST_BATCHES * BATCH_SIZES[-1]
 _BATCHING = f"""\
-# Single requests that come within 2 ms are answered as one batch. A request of more than {BATCH_SIZES[-1]} records is answered in
-# parts of that size; one of more than {_MOST_RECORDS} is refused, since no more parts than that can wait.
+# Single requests that come within 2 ms are answered as one batch. A larger request is answered in parts of
+# {BATCH_SIZES[-1]} records; one of more than {_MOST_RECORDS} is refused, since no more parts than that can wait.
 max_batch_size {{ value: {_MOST_RECORDS} }}
 enable_large_batch_splitting {{ value: true }}
 max_execution_batch_size {{ value: {BATCH_SIZES[-1]} }}
