@@ -8,6 +8,7 @@ version is served.
 from __future__ import annotations
 
 import logging
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,10 +218,16 @@ def versions_in(folder: Path) -> list[int]:
 
 
 def _files(folder: Path) -> Files:
-    """What would be loaded now: another answer means that a file came, grew or was replaced."""
+    """What would be loaded now: another answer means that a file came, grew or was replaced.
+
+    Raises:
+        ValueError: there is something that can't be loaded but waited for.
+    """
     found = []
     for path in folder.rglob("*"):
         about = path.stat()
+        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            raise ValueError(f"{path}: expected a file, received a pipe or a device")
         found.append((str(path), about.st_size, about.st_mtime_ns))
     return frozenset(found)
 

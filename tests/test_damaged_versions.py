@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -47,6 +48,9 @@ def damage(version: Path, how: str) -> None:
         graph.write_bytes(graph.read_bytes()[:-100])
     elif how == "graph empty":
         (version / "saved_model.pb").write_bytes(b"")
+    elif how == "a pipe":
+        index.unlink()
+        os.mkfifo(index)
     elif how == "metadata no JSON":
         (version / "assets.extra").mkdir()
         (version / "assets.extra" / "metadata.json").write_bytes(b"\xff")
@@ -56,7 +60,7 @@ def damage(version: Path, how: str) -> None:
 
 
 HOWS = ["variables truncated", "index truncated", "variables missing", "graph truncated", "graph empty"]
-HOWS += ["metadata no JSON", "warm-up damaged"]
+HOWS += ["a pipe", "metadata no JSON", "warm-up damaged"]
 
 
 @pytest.mark.parametrize("how", HOWS)

@@ -120,4 +120,4 @@ def serve(
     def tell(where: Addresses) -> None:
         console.out.print(f"page and REST at {where.url}, gRPC at {where.host}:{where.grpc_port}; Ctrl-C stops")
 
-    run_server(models, host=host, rest_port=rest_port, grpc_port=grpc_port, started=tell)
+    run_server(models, host=host, rest_port=rest_port, grpc_port=grpc_port, started=tell, last=True)

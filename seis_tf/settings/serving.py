@@ -42,4 +42,9 @@ class ServerSettings(Settings):
     max_connections: int = Field(1000, ge=1)
     request_timeout_s: float = Field(30.0, gt=0, description="from the whole request to its answer")
     read_timeout_s: float = Field(20.0, gt=0, description="for a client to send its headers, and its body")
-    stop_timeout_s: float = Field(10.0, gt=0, description="for requests under way when the server stops")
+    upload_timeout_s: float = Field(20.0, gt=0, description="for files of the page to be read, in a child process")
+    upload_memory_mb: int = Field(512, ge=1, description="that reading them may take, unpacked and decoded")
+    max_uploads: int = Field(8, ge=1, description="of the page at one time, waiting ones included; more are refused")
+    stop_timeout_s: float = Field(
+        4.0, gt=0, description="for requests under way when the server stops; within a second more it has ended"
+    )
