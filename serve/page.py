@@ -16,7 +16,7 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from seis_tf.isolated import NoAnswer
-from seis_tf.serve import json_requests, page_dart, page_waveforms
+from seis_tf.serve import json_requests, origins, page_dart, page_waveforms
 from seis_tf.serve.core import Core
 from seis_tf.serve.errors import Refused, in_words
 from seis_tf.serve.limits import BodyReader
@@ -49,7 +49,8 @@ def add_routes(app: FastAPI, core: Core, bodies: BodyReader) -> None:
 
     @app.post("/page/answer")
     async def answer(request: Request) -> Response:
-        tree = json_requests.parse(await bodies.read(request.scope, request.receive))
+        origins.check_page(request.scope)
+        tree = await core.in_thread(json_requests.parse, await bodies.read(request.scope, request.receive))
         servable = _version(core, _text(tree, "model"))
         room = _room(servable)
         with core.counted(servable.name, "PAGE"):

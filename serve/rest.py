@@ -20,6 +20,7 @@ from seis_tf.serve import json_answers, json_requests, metrics, openapi, page
 from seis_tf.serve.core import Core
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.limits import BodyReader, Receive
+from seis_tf.serve.origins import Origins
 from seis_tf.serve.servable import DEFAULT_SIGNATURE, Arrays, Servable, Signature, signature_of
 from seis_tf.serve.status import status_message
 
@@ -38,6 +39,7 @@ class RestApp:
     def __init__(self, core: Core) -> None:
         self._core, self._bodies = core, BodyReader(core.settings)
         self._fastapi = _fastapi(core, self._bodies)
+        self._origins = Origins(core.settings)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         begun = False
@@ -54,7 +56,12 @@ class RestApp:
                 await _respond(send, 503, error_body(ValueError("the server stops")), close=True)
 
     async def _route(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
+        try:
+            self._origins.check(scope)
+        except Refused as err:
+            await _respond(send, err.http_status, error_body(err), close=True)
+            return
+        if scope["method"] == "POST":
             match = _ANSWER_PATH.fullmatch(scope["path"])
             if match:
                 await self._answer(match, scope, receive, send)

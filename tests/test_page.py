@@ -87,7 +87,7 @@ def as_file(path: Path, name: str | None = None) -> dict[str, str]:
 
 
 def ask(client: httpx.Client, model: str, **question) -> httpx.Response:
-    return client.post("/page/answer", json={"model": model, **question})
+    return client.post("/page/answer", json={"model": model, **question}, headers={"x-requested-with": "test"})
 
 
 def test_the_page_and_its_files_come_from_here_only(client):

@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 import pytest
 
-from seis_tf.serve import labels
+from seis_tf.serve import json_requests, labels
 from seis_tf.serve.batching import Batcher, read_batching
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.models import read_wanted
@@ -251,6 +251,14 @@ def test_a_bad_request_is_refused_and_the_server_goes_on(client, body, message):
     assert ask(client, {"instances": [[0, 0, 0, 0]]}).status_code == 200
 
 
+@pytest.mark.parametrize("piece", [b"[]", b"[ ]", b"[1]", b"{}", b"[[1]]"])
+def test_a_body_of_millions_of_lists_is_refused_before_it_is_parsed(client, monkeypatch, piece):
+    body = b'{"instances": [' + b",".join([piece] * 1_000_001) + b"]}"
+    monkeypatch.setattr(json_requests.orjson, "loads", lambda body: pytest.fail("parsed"))
+    message = error(ask(client, body), 400)
+    assert re.match("request: expected at most 1000000 lists and objects, received [12]0000", message), message
+
+
 def test_a_record_of_a_million_samples_is_the_wrong_shape(client):
     body = b'{"instances": [[' + b",".join([b"1.25"] * 1_000_000) + b"]]}"
     assert error(ask(client, body), 400) == "x: expected shape [batch, 4], received [1, 1000000]"
@@ -271,7 +279,7 @@ def test_a_body_of_100_mb_is_refused_and_read_no_further_than_needed(client):
 
 def test_a_body_announced_as_too_large_is_refused_before_it_is_sent(client):
     with socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as connection:
-        head = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\n"
+        head = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\n"
         head += b"Content-Length: 100000000\r\nExpect: 100-continue\r\n\r\n"
         connection.sendall(head)
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
@@ -284,9 +292,11 @@ def test_slow_clients_are_cut_off(models):
             return connection.makefile("rb").read()
 
     with running(models, grpc_port=None, read_timeout_s=0.5) as where:
-        body = slow(b'POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"instances"')
+        body = slow(
+            b'POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{"instances"'
+        )
         assert body.startswith(b"HTTP/1.1 408 ") and b"expected the whole request within 0.5 s" in body
-        assert slow(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\n") == b""  # headers never end: closed
+        assert slow(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\n") == b""  # headers never end: closed
         assert slow(b"") == b""
         assert httpx.get(where.url + "/v1/models/toy").status_code == 200
 
@@ -627,7 +637,7 @@ def test_a_signal_ends_the_command_gracefully(models, number):
 def test_large_bodies_of_all_clients_together_are_limited(models):
     def send(count: int) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", where.rest_port), timeout=10)
-        connection.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 700000\r\n\r\n")
+        connection.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 700000\r\n\r\n")
         connection.sendall(b" " * count)
         return connection
 

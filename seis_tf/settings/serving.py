@@ -33,6 +33,10 @@ class ServerSettings(Settings):
     """The local server."""
 
     host: str = Field("127.0.0.1", description="0.0.0.0 to be reached from elsewhere: there is no password")
+    allow_hosts: tuple[str, ...] = Field(
+        (),
+        description="further names by which it may be asked, as they stand in a URL: name or name:port",
+    )
     rest_port: int = Field(8501, ge=0, le=65535, description="0 takes a free one")
     grpc_port: int | None = Field(8500, ge=0, le=65535, description="0 takes a free one; null: no gRPC")
     poll_s: float = Field(1.0, gt=0, description="how often MODELS is looked at for new versions")
