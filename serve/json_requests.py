@@ -44,7 +44,7 @@ def parse(body: bytes) -> dict[str, Any]:
     opened = body.count(b"[") + body.count(b"{")
     if opened > _MOST_LISTS:
         expected = f"at most {_MOST_LISTS} lists and objects"
-        raise Refused("INVALID_ARGUMENT", f"request: expected {expected}, received {opened}; ask in parts, or over gRPC")
+        raise Refused("INVALID_ARGUMENT", f"request: expected {expected}, received {opened}; ask in parts")
     try:
         tree = orjson.loads(body)
     except orjson.JSONDecodeError as err:

@@ -194,10 +194,12 @@ def read_wanted(models_folder: Path) -> dict[str, Wanted]:
     """Which versions of which models a folder asks to serve.
 
     Raises:
-        ValueError: there is no such folder, or `models.config` is not what TensorFlow Serving reads.
+        ValueError: there is no such folder, it is another kind of folder, or `models.config` is not what TensorFlow
+            Serving reads.
     """
     if not models_folder.is_dir():
-        raise ValueError(f"{models_folder}: expected a folder of models, received none")
+        received = "a file" if models_folder.exists() else "none"
+        raise ValueError(f"{models_folder}: expected a folder of models, received {received}")
     path = models_folder / CONFIG
     if path.is_file():
         return dict(_configured(models_folder, path))
@@ -207,7 +209,23 @@ def read_wanted(models_folder: Path) -> dict[str, Wanted]:
             continue
         if versions := versions_in(folder):
             found[folder.name] = Wanted(folder, versions[-1:], {})
+    if not found and (other := _something_else(models_folder)):
+        raise ValueError(f"{models_folder}: expected a folder of models (MODELS/NAME/VERSION), received {other}")
     return found
+
+
+def _something_else(folder: Path) -> str:
+    """What a folder is that is easily taken for one of models, and what to do; "" where it may be one, still empty."""
+    whole = folder.resolve()
+    if (folder / "saved_model.pb").is_file():
+        return f"one version of a model; serve {whole.parent.parent}"
+    if versions_in(folder):
+        return f"the folder of one model; serve {whole.parent}"
+    if (folder / "dataset.json").is_file():
+        return "a data set; train a run on it, export the run and serve the folder of exports"
+    if (folder / "model.keras").is_file():
+        return f"a run; `seis-tf export {folder} MODELS`, then serve MODELS"
+    return ""
 
 
 def versions_in(folder: Path) -> list[int]:

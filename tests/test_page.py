@@ -129,6 +129,17 @@ def test_a_files_answer_is_that_of_predict(client, models, raw):
     assert answer["spectrogram"]["frequency_hz"] == [0, 5e6]
 
 
+def test_counts_above_2_to_the_24_are_judged_and_infinite_ones_are_not(client):
+    """Over REST as JSON integers: float32 rounds them, and the graph says what can be judged."""
+    counts = (np.random.default_rng(0).normal(size=256) * 1e9).astype(int).tolist()
+    assert max(counts) > 2**24
+    far = [10**39, *counts[1:]]
+    body = {"instances": [counts, np.float32(counts).astype(float).tolist(), far]}
+    integers, floats, infinite = client.post("/v1/models/lab:predict", json=body).json()["predictions"]
+    assert integers == floats and integers["valid"] is True
+    assert infinite["valid"] is False and (infinite["class_id"], infinite["class_name"]) == (-1, "")
+
+
 def test_examples_are_answered(client):
     for number in range(6):
         answer = ask(client, "lab", example=number).json()

@@ -418,6 +418,25 @@ def test_which_versions_a_folder_asks_for(toy_models, tmp_path):
         read_wanted(tmp_path / "nowhere")
 
 
+def test_what_is_no_folder_of_models_is_named(toy_models, tmp_path, tiny_waveforms):
+    models = toy_models.resolve()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").touch()
+    (tmp_path / "empty").mkdir()
+    for folder, received in {
+        models / "toy": f"the folder of one model; serve {models}",
+        models / "toy" / "1": f"one version of a model; serve {models}",
+        tiny_waveforms: "a data set; train a run on it",
+        tmp_path / "run": f"a run; `seis-tf export {tmp_path / 'run'} MODELS`",
+    }.items():
+        expected = f"{folder}: expected a folder of models (MODELS/NAME/VERSION), received {received}"
+        with pytest.raises(ValueError, match=re.escape(expected)), running(folder, grpc_port=None):
+            pass
+    with pytest.raises(ValueError, match="expected a folder of models, received a file"):
+        read_wanted(tmp_path / "run" / "model.keras")
+    assert read_wanted(tmp_path / "empty") == {}  # models may come later
+
+
 # Batching
 
 
