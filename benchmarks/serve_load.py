@@ -127,7 +127,7 @@ def rest_load(port: int, name: str, records: np.ndarray, clients: int, seconds: 
     requests = []
     for record in records:
         body = json.dumps({"instances": [record.tolist()]}).encode()
-        head = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         requests.append(head.encode() + body)
 
     async def client(number: int, end: float, times: list[float], errors: list[str]) -> None:

@@ -26,6 +26,8 @@ from seis_tf.serve.errors import Refused
 from seis_tf.serve.servable import Arrays, Signature
 from seis_tf.settings.serving import BatchingSettings
 
+_SERVING_MAX_BATCH_SIZE = 1000  # TensorFlow Serving's, where its file names none
+_SPLITS = re.compile(r"enable_large_batch_splitting\s*(?::|\{\s*value\s*:)\s*(?i:true|t|1)\b")
 _VALUE = re.compile(r"(\w+)\s*(?::|\{\s*value\s*:)\s*(\d+)")
 
 
@@ -73,8 +75,15 @@ class Batcher:
             timeout_s: how long the caller waits; None for ever.
 
         Raises:
-            Refused: UNAVAILABLE (too many wait), DEADLINE_EXCEEDED, or what the model says of this request.
+            Refused: INVALID_ARGUMENT (more records than the settings allow), UNAVAILABLE (too many wait),
+                DEADLINE_EXCEEDED, or what the model says of this request.
         """
+        if self._settings.max_rows is not None and rows > self._settings.max_rows:
+            raise Refused(
+                "INVALID_ARGUMENT",
+                f"Task size {rows} is larger than maximum input batch size {self._settings.max_rows}; send fewer "
+                "records in a request, or raise max_batch_size in batching.config",
+            )
         if len(self._waiting) >= self._settings.max_waiting:
             raise Refused(
                 "UNAVAILABLE",
@@ -231,15 +240,20 @@ def read_batching(models_folder: Path) -> BatchingSettings:
     text = re.sub(r"#.*", "", path.read_text())
     pairs = [(key, int(value)) for key, value in _VALUE.findall(text)]
     given = dict(pairs)
-    settings: dict[str, Any] = {}
-    if "max_batch_size" in given:
-        settings["max_batch_size"] = given["max_batch_size"]
+    # TensorFlow Serving refuses a request of more than max_batch_size records, and calls the model with as many at
+    # once; only where it may split, the size of a call is a setting of its own.
+    at_once = given.get("max_batch_size", _SERVING_MAX_BATCH_SIZE)
+    settings: dict[str, Any] = {"max_rows": at_once, "max_batch_size": at_once}
+    if _SPLITS.search(text):
+        settings["max_batch_size"] = given.get("max_execution_batch_size", at_once)
     if "batch_timeout_micros" in given:
         settings["delay_s"] = given["batch_timeout_micros"] * 1e-6
     if "max_enqueued_batches" in given:
-        largest = given.get("max_batch_size", BatchingSettings().max_batch_size)
-        settings["max_waiting"] = given["max_enqueued_batches"] * largest
-    settings["allowed_sizes"] = tuple(sorted(value for key, value in pairs if key == "allowed_batch_sizes"))
+        settings["max_waiting"] = given["max_enqueued_batches"] * settings["max_batch_size"]
+    sizes = sorted(value for key, value in pairs if key == "allowed_batch_sizes")
+    if settings["max_batch_size"] < at_once:  # no call is larger than a part
+        sizes = [size for size in sizes if size <= settings["max_batch_size"]]
+    settings["allowed_sizes"] = tuple(sizes)
     try:
         return BatchingSettings(**settings)
     except ValidationError as err:

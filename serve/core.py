@@ -7,12 +7,15 @@ import functools
 import gc
 import logging
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
+from seis_tf import isolated
 from seis_tf.serve.batching import Batcher, read_batching
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.metrics import Metrics
@@ -21,8 +24,10 @@ from seis_tf.serve.servable import Arrays, Servable, Signature
 from seis_tf.settings.serving import ServerSettings
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 # Batches of one signature that are computed at the same time: with more they would be small.
 _MOST_AT_ONCE = 4
+_UPLOADS_AT_ONCE = 2
 
 
 class Core:
@@ -43,6 +48,10 @@ class Core:
         self._at_once = min(max((os.cpu_count() or 1) - 1, 1), _MOST_AT_ONCE)
         self.executor = ThreadPoolExecutor(self._at_once + 1, thread_name_prefix="model")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        # Threads of their own: uploads that take long keep no large request waiting.
+        self._requests = ThreadPoolExecutor(4, thread_name_prefix="request")
+        self._uploads = ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload")
+        self._uploading = 0
         self.store = ModelStore(models_folder, self._give_batchers)
 
     def _give_batchers(self, servable: Servable) -> None:
@@ -61,6 +70,33 @@ class Core:
         limit_s = self.settings.request_timeout_s
         limit_s = limit_s if timeout_s is None else min(timeout_s, limit_s)
         return await servable.batchers[signature.name].answer(inputs, rows, limit_s)
+
+    async def in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Calls what would hold the event loop up in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._requests, function, *args)
+
+    async def upload(self, function: Callable[..., Result], *args: Any) -> Result:
+        """As `in_thread`, for what reads uploads.
+
+        Raises:
+            Refused: UNAVAILABLE; too many are being read.
+        """
+        if self._uploading >= self.settings.max_uploads:
+            raise Refused("UNAVAILABLE", f"too many files at one time; {self._uploading} are being read")
+        self._uploading += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._uploads, function, *args)
+        finally:
+            self._uploading -= 1
+
+    def isolated(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Calls a function in a child process, within the limits for uploads; blocks.
+
+        Raises:
+            NoAnswer: as `isolated.call`.
+        """
+        limits = {"seconds": self.settings.upload_timeout_s, "memory_mb": self.settings.upload_memory_mb}
+        return isolated.call(function, *args, **limits)
 
     @contextmanager
     def counted(self, model: str, entrypoint: str) -> Iterator[None]:
@@ -106,7 +142,16 @@ class Core:
                     log.error("%s; what was served before goes on", err)
                 reason = str(err)
 
-    def close(self) -> None:
-        """Ends the threads; calls under way are finished first."""
-        self.executor.shutdown()
-        self._loader.shutdown()
+    def close(self, timeout_s: float) -> bool:
+        """Ends the threads; what waits for one is given up.
+
+        Returns:
+            Whether all of them ended in time; those that didn't hang, and so would the end of the process.
+        """
+        executors = (self.executor, self._loader, self._requests, self._uploads)
+        for executor in executors:
+            executor.shutdown(wait=False, cancel_futures=True)
+        waiting = threading.Thread(target=lambda: [executor.shutdown() for executor in executors], daemon=True)
+        waiting.start()
+        waiting.join(timeout_s)
+        return not waiting.is_alive()

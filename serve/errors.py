@@ -56,3 +56,11 @@ def from_tensorflow(err: tf.errors.OpError) -> Refused:
         reason = reasons[0] if reasons else type(err).__name__
     reason = re.sub(r"\s*\[\[\{\{node.*", "", reason)
     return Refused(_TF_CODE.get(err.error_code, "UNKNOWN"), reason[:_LONGEST_MESSAGE])
+
+
+def in_words(err: Exception) -> str:
+    """The first line of an error from elsewhere, with its kind where the text alone says little (`KeyError: 3`)."""
+    text = next((line.strip() for line in str(err).splitlines() if line.strip()), "")[:_LONGEST_MESSAGE]
+    if text and isinstance(err, ValueError | OSError):
+        return text
+    return f"{type(err).__name__}: {text}" if text else type(err).__name__

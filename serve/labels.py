@@ -20,7 +20,24 @@ STABLE, CANARY, PREVIOUS = "stable", "canary", "previous"
 # Where the models are for TensorFlow Serving: the container's mount.
 MOUNT = "/models"
 
+_MOST_BATCHES = 128
+_MOST_RECORDS = _MOST_BATCHES * BATCH_SIZES[-1]
 _BATCHING = f"""\
+# Single requests that come within 2 ms are answered as one batch. A larger request is answered in parts of
+# {BATCH_SIZES[-1]} records; one of more than {_MOST_RECORDS} is refused, since no more parts than that can wait.
+max_batch_size {{ value: {_MOST_RECORDS} }}
+enable_large_batch_splitting {{ value: true }}
+max_execution_batch_size {{ value: {BATCH_SIZES[-1]} }}
+batch_timeout_micros {{ value: 2000 }}
+max_enqueued_batches {{ value: {_MOST_BATCHES} }}
+num_batch_threads {{ value: 4 }}
+{chr(10).join(f"allowed_batch_sizes: {size}" for size in BATCH_SIZES)}
+# Never reached: TensorFlow Serving asks for max_batch_size as the last one.
+allowed_batch_sizes: {_MOST_RECORDS}
+"""
+
+# What exports wrote before: TensorFlow Serving refuses requests of more than 32 records under it.
+_EARLIER_BATCHING = f"""\
 # Single requests that come within 2 ms are answered as one batch.
 max_batch_size {{ value: {BATCH_SIZES[-1]} }}
 batch_timeout_micros {{ value: 2000 }}
@@ -76,9 +93,9 @@ def server_files() -> dict[str, str]:
 
 
 def write_server_files(models: Path) -> None:
-    """Writes those of `server_files` that are not there; what a user has changed stays."""
+    """Writes those of `server_files` that are not there or as an earlier export wrote them; what was changed stays."""
     for name, content in server_files().items():
-        if not (models / name).is_file():
+        if not (models / name).is_file() or (models / name).read_text() == _EARLIER_BATCHING:
             write_atomically(models / name, content.encode())
 
 

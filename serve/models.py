@@ -8,6 +8,7 @@ version is served.
 from __future__ import annotations
 
 import logging
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,16 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from seis_tf.serve.errors import Refused
+from seis_tf.serve.errors import Refused, in_words
 from seis_tf.serve.servable import Servable, load_servable
 
 CONFIG = "models.config"
 log = logging.getLogger(__name__)
 State = get_model_status_pb2.ModelVersionStatus.State
+
+
+# Name, size and time of each file of a version.
+Files = frozenset[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class ModelStore:
     _served: dict[str, dict[int, Servable]] = field(default_factory=dict)
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
     _status: dict[str, dict[int, Status]] = field(default_factory=dict)
-    _failed: dict[Path, int] = field(default_factory=dict)
+    _failed: dict[Path, Files] = field(default_factory=dict)
 
     def scan(self) -> list[Servable]:
         """Looks at the folder and loads what is new.
@@ -158,24 +163,26 @@ class ModelStore:
         return dict(sorted(known.items(), reverse=True))
 
     def _load(self, name: str, version: int, folder: Path) -> Servable | None:
-        """Loads a version; None where that fails, which is noted and not tried again until the file has changed."""
-        file = folder / "saved_model.pb"
-        try:
-            changed = file.stat().st_mtime_ns
-        except OSError:
+        """Loads a version; None where that fails, which is noted and tried again when any of its files has changed."""
+        if not (folder / "saved_model.pb").is_file():
             self._note(name, version, Status("END", "NOT_FOUND", f"{folder}: expected a SavedModel, received none"))
             return None
-        if self._failed.get(folder) == changed:
-            return None
-        self._note(name, version, Status("LOADING"))
         try:
+            files = _files(folder)
+            if self._failed.get(folder) == files:
+                return None
+            self._failed[folder] = files
+            self._note(name, version, Status("LOADING"))
             servable = load_servable(folder, name, version)
             self.prepare(servable)
-        except ValueError as err:
-            self._failed[folder] = changed
-            self._note(name, version, Status("END", "INVALID_ARGUMENT", str(err)))
-            log.error("could not load %s version %d: %s", name, version, err)
+        except Exception as err:  # a damaged or half-copied version must not end what serves the others
+            code, reason = "INVALID_ARGUMENT", str(err)
+            if not isinstance(err, ValueError):
+                code, reason = "INTERNAL", f"{folder}: expected a version that loads, received {in_words(err)}"
+            self._note(name, version, Status("END", code, reason))
+            log.error("could not load %s version %d: %s", name, version, reason)
             return None
+        del self._failed[folder]
         self._note(name, version, Status("AVAILABLE"))
         return servable
 
@@ -187,10 +194,12 @@ def read_wanted(models_folder: Path) -> dict[str, Wanted]:
     """Which versions of which models a folder asks to serve.
 
     Raises:
-        ValueError: there is no such folder, or `models.config` is not what TensorFlow Serving reads.
+        ValueError: there is no such folder, it is another kind of folder, or `models.config` is not what TensorFlow
+            Serving reads.
     """
     if not models_folder.is_dir():
-        raise ValueError(f"{models_folder}: expected a folder of models, received none")
+        received = "a file" if models_folder.exists() else "none"
+        raise ValueError(f"{models_folder}: expected a folder of models, received {received}")
     path = models_folder / CONFIG
     if path.is_file():
         return dict(_configured(models_folder, path))
@@ -200,7 +209,23 @@ def read_wanted(models_folder: Path) -> dict[str, Wanted]:
             continue
         if versions := versions_in(folder):
             found[folder.name] = Wanted(folder, versions[-1:], {})
+    if not found and (other := _something_else(models_folder)):
+        raise ValueError(f"{models_folder}: expected a folder of models (MODELS/NAME/VERSION), received {other}")
     return found
+
+
+def _something_else(folder: Path) -> str:
+    """What a folder is that is easily taken for one of models, and what to do; "" where it may be one, still empty."""
+    whole = folder.resolve()
+    if (folder / "saved_model.pb").is_file():
+        return f"one version of a model; serve {whole.parent.parent}"
+    if versions_in(folder):
+        return f"the folder of one model; serve {whole.parent}"
+    if (folder / "dataset.json").is_file():
+        return "a data set; train a run on it, export the run and serve the folder of exports"
+    if (folder / "model.keras").is_file():
+        return f"a run; `seis-tf export {folder} MODELS`, then serve MODELS"
+    return ""
 
 
 def versions_in(folder: Path) -> list[int]:
@@ -208,6 +233,21 @@ def versions_in(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir())
+
+
+def _files(folder: Path) -> Files:
+    """What would be loaded now: another answer means that a file came, grew or was replaced.
+
+    Raises:
+        ValueError: there is something that can't be loaded but waited for.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        about = path.stat()
+        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            raise ValueError(f"{path}: expected a file, received a pipe or a device")
+        found.append((str(path), about.st_size, about.st_mtime_ns))
+    return frozenset(found)
 
 
 def _configured(models_folder: Path, path: Path) -> Iterator[tuple[str, Wanted]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from seis_tf.serve import json_requests, page_dart, page_waveforms
+from seis_tf.isolated import NoAnswer
+from seis_tf.serve import json_requests, origins, page_dart, page_waveforms
 from seis_tf.serve.core import Core
-from seis_tf.serve.errors import Refused
+from seis_tf.serve.errors import Refused, in_words
 from seis_tf.serve.limits import BodyReader
 from seis_tf.serve.servable import Servable
 
@@ -44,24 +45,26 @@ def add_routes(app: FastAPI, core: Core, bodies: BodyReader) -> None:
 
     @app.get("/page/models")
     async def models() -> Response:
-        loop = asyncio.get_running_loop()
-        return _json(await loop.run_in_executor(None, _models, core))
+        return _json(await core.in_thread(_models, core))
 
     @app.post("/page/answer")
     async def answer(request: Request) -> Response:
-        tree = json_requests.parse(await bodies.read(request.scope, request.receive))
+        origins.check_page(request.scope)
+        tree = await core.in_thread(json_requests.parse, await bodies.read(request.scope, request.receive))
         servable = _version(core, _text(tree, "model"))
         room = _room(servable)
-        loop = asyncio.get_running_loop()
         with core.counted(servable.name, "PAGE"):
             try:
-                record = await loop.run_in_executor(None, _record, servable, room, tree)
-                name, inputs = room.question(servable, record)
+                if "files" in tree:
+                    record = await core.upload(_record, servable, room, tree, core.isolated)
+                else:
+                    record = await core.in_thread(_record, servable, room, tree, core.isolated)
+                name, inputs = await core.in_thread(room.question, servable, record)
                 signature = servable.signatures[name]
                 dtypes = {key: signature.inputs[key].dtype for key in inputs}
                 rows = signature.check(dtypes, {key: np.shape(array) for key, array in inputs.items()})
                 outputs = await core.predict(servable, signature, inputs, rows)
-                drawn = await loop.run_in_executor(None, room.picture, servable, record, outputs)
+                drawn = await core.in_thread(room.picture, servable, record, outputs)
             except Refused:
                 raise
             except ValueError as err:
@@ -106,8 +109,12 @@ def _room(servable: Servable) -> Any:
     raise Refused("INVALID_ARGUMENT", f"{servable.name}: expected a model that takes records, received another one")
 
 
-def _record(servable: Servable, room: Any, tree: dict[str, Any]) -> Any:
-    """The record of a request: an example, or the files that were dropped."""
+def _record(servable: Servable, room: Any, tree: dict[str, Any], isolated: Callable[..., Any]) -> Any:
+    """The record of a request: an example, or the files that were dropped.
+
+    Raises:
+        ValueError: there is none, or the files can't be used, whatever they did to the reader; says why.
+    """
     if ("example" in tree) == ("files" in tree):
         received = "both" if "files" in tree else "neither"
         raise ValueError(f"question: expected an example or files, received {received}")
@@ -126,12 +133,18 @@ def _record(servable: Servable, room: Any, tree: dict[str, Any]) -> Any:
         paths = [_written(Path(folder), file) for file in files]
         try:
             if room is page_dart:
-                return room.record_of_files(servable, paths, origin_time)
+                return room.record_of_files(servable, paths, origin_time, isolated)
             if len(paths) > 1:
                 raise ValueError(f"files: expected one, received {len(paths)}")
-            return room.record_of_file(servable, paths[0], resample)
+            return room.record_of_file(servable, paths[0], resample, isolated)
+        except NoAnswer as err:
+            raise ValueError(f"{', '.join(path.name for path in paths)}: {err}") from err
         except ValueError as err:
             raise ValueError(str(err).replace(f"{folder}/", "")) from err
+        except Exception as err:  # what a reader trips over in a damaged file
+            names = ", ".join(path.name for path in paths)
+            received = in_words(err).replace(f"{folder}/", "")
+            raise ValueError(f"{names}: expected a file that can be read, received {received}") from err
 
 
 def _written(folder: Path, file: Any) -> Path:

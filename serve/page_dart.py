@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -10,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from seis_tf.dart import DartEvent, event_from_records, outside_region
-from seis_tf.dart_arrays import read_json
-from seis_tf.dart_readers import parse_origin, read_records
-from seis_tf.serve.predict_dart import EVENT_FILE, reasons
+from seis_tf.dart import DartEvent, outside_region
+from seis_tf.serve import uploads
+from seis_tf.serve.predict_dart import reasons
 from seis_tf.serve.servable import EXTRA, Arrays, Servable
 from seis_tf.settings.data import DartRecordSettings
 from seis_tf.settings.simulation import FakequakeSettings, SlipSettings
@@ -21,6 +21,7 @@ from seis_tf.synthetic.fakequakes import Fakequakes, simulate
 from seis_tf.unit_sources import EARTH_RADIUS_KM, GreensFunctions, load_greens
 
 Tree = dict[str, Any]
+Isolated = Callable[..., Any]  # a function and its arguments -> its result, from a process that can be killed
 
 _EXAMPLES = 3
 _EXAMPLE_SEED = 2_000_003  # of no data set that anybody makes with a small seed
@@ -72,51 +73,17 @@ def record_of_example(servable: Servable, number: int) -> Window:
     return Window(event, truth=made, number=number)
 
 
-def record_of_files(servable: Servable, paths: list[Path], origin_time: str) -> Window:
-    """The window of one event's files.
-
-    Args:
-        servable: that is asked.
-        paths: buoys' records, whose names say which buoy it is where the content doesn't; perhaps the `event.json` that
-            lies beside them.
-        origin_time: ISO 8601; "" for that of `event.json`.
+def record_of_files(servable: Servable, paths: list[Path], origin_time: str, isolated: Isolated) -> Window:
+    """The window of one event's files, read by `uploads.read_event`.
 
     Raises:
         ValueError: none of the files can be used; says why. Of several, those that can't are left out, and the event
             says why.
     """
-    metadata = servable.metadata
-    stored = metadata["preprocessing"]["record"] | {"max_level_m": metadata["max_level_m"]}
-    known = next((_known(path) for path in paths if path.name == EVENT_FILE), {})
-    origin_time = origin_time or known.get("origin_time", "")
-    origin = parse_origin(origin_time) if origin_time else None
-    records, unreadable = read_records(path for path in paths if path.name != EVENT_FILE)
-    settings, greens = DartRecordSettings.model_validate(stored), _greens(servable.folder)
-    event = event_from_records("event", records, settings, greens, origin, strict=False, left_out=unreadable)
-    # Messages name files by their path, which is nobody's business: they lie in a folder of the server.
-    folders = {f"{path.parent}/" for path in paths}
-    for name in ("left_out", "notes"):
-        event = replace(event, **{name: tuple(_without(text, folders) for text in getattr(event, name))})
-    epicentre = known.get("epicentre_lonlat")
-    return Window(event, (epicentre[0] % 360, epicentre[1]) if epicentre else None)
-
-
-def _without(text: str, folders: set[str]) -> str:
-    for folder in folders:
-        text = text.replace(folder, "")
-    return text
-
-
-def _known(path: Path) -> Tree:
-    """What an `event.json` says of origin time and epicentre."""
-    known = read_json(path)
-    origin, epicentre = known.get("origin_time", ""), known.get("epicentre_lonlat", [0.0, 0.0])
-    if not isinstance(origin, str):
-        raise ValueError(f"{path}: origin_time: expected text, received {str(origin)[:50]!r}")
-    numbers = isinstance(epicentre, list) and [type(value) in (int, float) for value in epicentre]
-    if numbers != [True, True]:
-        raise ValueError(f"{path}: epicentre_lonlat: expected two numbers, received {str(epicentre)[:50]!r}")
-    return known
+    stored = servable.metadata["preprocessing"]["record"] | {"max_level_m": servable.metadata["max_level_m"]}
+    settings = DartRecordSettings.model_validate(stored)
+    greens = servable.folder / EXTRA / "greens.npz"
+    return Window(*isolated(uploads.read_event, paths, origin_time, settings, greens))
 
 
 def question(servable: Servable, window: Window) -> tuple[str, Arrays]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,16 @@ import numpy as np
 
 from seis_tf import waveforms
 from seis_tf.judgement.units import frequency_unit, time_unit
+from seis_tf.serve import uploads
 from seis_tf.serve.predict import use_of
 from seis_tf.serve.servable import Arrays, Servable
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.settings.simulation import LabquakeSettings
-from seis_tf.sources import SourceRecord
 from seis_tf.spectrograms import axes, spectrograms
 from seis_tf.synthetic.labquakes import simulate
 
 Tree = dict[str, Any]
+Isolated = Callable[..., Any]  # a function and its arguments -> its result, from a process that can be killed
 
 _EXAMPLES_A_CLASS = 2
 _EXAMPLE_SEED = 2_000_003  # of no data set that anybody makes with a small seed
@@ -38,7 +40,7 @@ def about(servable: Servable) -> str:
     rate_unit, hertz = frequency_unit(rate_hz)
     unit, seconds = time_unit(length / rate_hz)
     window = f"at least {length} samples at {rate_hz / hertz:g} {rate_unit} ({length / rate_hz / seconds:.4g} {unit})"
-    return f"One trace of {window}, in miniSEED, SAC or another format that ObsPy reads."
+    return f"One trace of {window}, in miniSEED, SAC, GSE2, SEG-Y or SEG-2."
 
 
 def examples(servable: Servable) -> list[str]:
@@ -61,17 +63,13 @@ def record_of_example(servable: Servable, number: int) -> waveforms.Waveforms:
     return waveforms.from_stream(stream, *_settings(servable, resample=False))
 
 
-def record_of_file(servable: Servable, path: Path, resample: bool) -> waveforms.Waveforms:
-    """The window of a file that the model is asked about.
+def record_of_file(servable: Servable, path: Path, resample: bool, isolated: Isolated) -> waveforms.Waveforms:
+    """The window of a file that the model is asked about, read by `uploads.read_waveform`.
 
     Raises:
         ValueError: the file can't be used; says why.
     """
-    source = SourceRecord(path=str(path), class_name="", group="", record_id=path.name, station="")
-    loaded = waveforms.load_batch([source], *_settings(servable, resample))
-    if loaded.rejected:
-        raise ValueError(f"{path.name}: {loaded.rejected[0].reason}")
-    return loaded
+    return isolated(uploads.read_waveform, path, *_settings(servable, resample))
 
 
 def question(servable: Servable, record: waveforms.Waveforms) -> tuple[str, Arrays]:

@@ -16,6 +16,7 @@ from seis_tf.dart_readers import parse_origin, read_records
 from seis_tf.files import write_atomically
 from seis_tf.names import check_names
 from seis_tf.serve.dart_graph import GREENS_FILE
+from seis_tf.serve.uploads import EVENT_FILE
 from seis_tf.settings.data import DartRecordSettings
 from seis_tf.settings.training import AnswerSettings
 from seis_tf.unit_sources import GreensFunctions, load_greens
@@ -23,7 +24,6 @@ from seis_tf.unit_sources import GreensFunctions, load_greens
 if TYPE_CHECKING:
     from seis_tf.serve.predict import Answer, Exported
 
-EVENT_FILE = "event.json"
 _BAND_LEVEL = 0.8  # of the intervals that are drawn
 
 

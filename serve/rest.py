@@ -20,6 +20,7 @@ from seis_tf.serve import json_answers, json_requests, metrics, openapi, page
 from seis_tf.serve.core import Core
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.limits import BodyReader, Receive
+from seis_tf.serve.origins import Origins
 from seis_tf.serve.servable import DEFAULT_SIGNATURE, Arrays, Servable, Signature, signature_of
 from seis_tf.serve.status import status_message
 
@@ -38,9 +39,29 @@ class RestApp:
     def __init__(self, core: Core) -> None:
         self._core, self._bodies = core, BodyReader(core.settings)
         self._fastapi = _fastapi(core, self._bodies)
+        self._origins = Origins(core.settings)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
+        begun = False
+
+        async def sending(message: dict[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._route(scope, receive, sending)
+        except asyncio.CancelledError:  # by uvicorn, whose time for stopping is over
+            if not begun:
+                await _respond(send, 503, error_body(ValueError("the server stops")), close=True)
+
+    async def _route(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        try:
+            self._origins.check(scope)
+        except Refused as err:
+            await _respond(send, err.http_status, error_body(err), close=True)
+            return
+        if scope["method"] == "POST":
             match = _ANSWER_PATH.fullmatch(scope["path"])
             if match:
                 await self._answer(match, scope, receive, send)
@@ -61,19 +82,22 @@ class RestApp:
             status, content = err.http_status, error_body(err)
             # What is left of the request is not read: the connection can't be used again.
             close = status in (408, 413)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-        if close:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await _respond(send, status, content, close)
 
     async def _predict(self, servable: Servable, body: bytes) -> bytes:
         if len(body) < _LARGE_BODY:
             signature, inputs, form, rows = _request(servable, body)
         else:
-            loop = asyncio.get_running_loop()
-            signature, inputs, form, rows = await loop.run_in_executor(None, _request, servable, body)
+            signature, inputs, form, rows = await self._core.in_thread(_request, servable, body)
         return json_answers.write_outputs(await self._core.predict(servable, signature, inputs, rows), form)
+
+
+async def _respond(send: Send, status: int, content: bytes, close: bool) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 def _request(servable: Servable, body: bytes) -> tuple[Signature, Arrays, json_requests.Form, int]:

@@ -20,7 +20,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_log_pb2
 
 from seis_tf import tfrecords
-from seis_tf.serve.errors import Refused, from_tensorflow
+from seis_tf.serve.errors import Refused, from_tensorflow, in_words
 
 DEFAULT_SIGNATURE = "serving_default"
 EXTRA = "assets.extra"
@@ -83,6 +83,9 @@ class Signature:
             reason = f"Sent extra: {_braced(given - own)}. Missing but required: {_braced(own - given)}."
             raise Refused("INVALID_ARGUMENT", f"input size does not match signature: {sizes}. {reason}")
         for name, spec in self.inputs.items():
+            if any(size < 0 for size in shapes[name]):
+                expected = "a shape without negative sizes"
+                raise Refused("INVALID_ARGUMENT", f"{name}: expected {expected}, received {list(shapes[name])}")
             if dtypes[name] != spec.dtype:
                 raise Refused("INVALID_ARGUMENT", f"{name}: expected {spec.dtype.name}, received {dtypes[name].name}")
             if not spec.fits(shapes[name]):
@@ -145,8 +148,8 @@ def load_servable(folder: Path, name: str, version: int) -> Servable:
     try:
         graph = _serving_graph(folder)
         module = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as err:
-        raise ValueError(f"{folder}: expected a SavedModel, received {str(err).splitlines()[0]}") from err
+    except Exception as err:  # TensorFlow raises whatever a damaged file makes its code trip over
+        raise ValueError(f"{folder}: expected a SavedModel, received {in_words(err)}") from err
     described = get_model_metadata_pb2.SignatureDefMap()
     signatures = {}
     for key, signature in graph.signature_def.items():

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
+import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -21,6 +24,7 @@ import tensorflow as tf
 import uvicorn
 from pydantic import ValidationError
 
+from seis_tf import isolated
 from seis_tf.config import first_error
 from seis_tf.serve import grpc_service
 from seis_tf.serve.core import Core
@@ -29,6 +33,8 @@ from seis_tf.serve.rest import RestApp
 from seis_tf.settings.serving import ServerSettings
 
 log = logging.getLogger(__name__)
+# After the time for requests under way: for threads to end, and for the process to be gone whatever they do.
+_LAST_SECONDS, _FORCE_SECONDS = 0.5, 0.9
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,13 @@ def serve(
     grpc_port: int | None = 8500,
     *,
     started: Callable[[Addresses], None] = lambda where: None,
+    last: bool = False,
     **settings: Any,
 ) -> None:
     """Serves a folder of models until SIGINT or SIGTERM; requests under way are answered first.
+
+    What is not done after `stop_timeout_s` is given up. If threads still hang then (a model, a file system), the
+    process is ended with status 1: it could not end by itself.
 
     Args:
         models_folder: MODELS, as `export` writes it.
@@ -63,6 +73,8 @@ def serve(
         rest_port: of REST and the page; 0 takes a free one.
         grpc_port: of gRPC; 0 takes a free one, None is without.
         started: called when requests are taken.
+        last: whether nothing comes after the server: the process ends with it, at once. (By itself that takes seconds:
+            Python takes TensorFlow apart.)
         **settings: further fields of `ServerSettings`.
 
     Raises:
@@ -70,15 +82,28 @@ def serve(
     """
     chosen = _chosen(settings | {"host": host, "rest_port": rest_port, "grpc_port": grpc_port})
 
-    async def until_signal() -> None:
+    async def until_signal() -> bool:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def on_signal() -> None:
+            stop.set()
+            # Whatever hangs: a reader, a model, a file system. The watch is a thread of C that needs nobody's leave.
+            faulthandler.dump_traceback_later(chosen.stop_timeout_s + _FORCE_SECONDS, exit=True, file=nothing)
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        await _run(Path(models_folder), chosen, stop, started)
+            loop.add_signal_handler(number, on_signal)
+        return await _run(Path(models_folder), chosen, stop, started, own_process=True)
 
     _one_thread_a_call()
-    asyncio.run(until_signal())
+    with open(os.devnull, "w") as nothing:
+        all_ended = asyncio.run(until_signal())
+        if not all_ended:
+            log.warning("something hangs that the server was asked: the process is ended by force")
+        if last or not all_ended:
+            sys.stdout.flush()
+            os._exit(0 if all_ended else 1)
+        faulthandler.cancel_dump_traceback_later()
 
 
 @contextlib.contextmanager
@@ -114,6 +139,7 @@ def running(
             chosen,
             stop,
             lambda where: ready.set_result((where, lambda: loop.call_soon_threadsafe(stop.set))),
+            own_process=False,
         )
 
     def thread() -> None:
@@ -154,15 +180,29 @@ def _chosen(settings: dict[str, Any]) -> ServerSettings:
 
 
 async def _run(
-    models_folder: Path, settings: ServerSettings, stop: asyncio.Event, started: Callable[[Addresses], None]
-) -> None:
+    models_folder: Path,
+    settings: ServerSettings,
+    stop: asyncio.Event,
+    started: Callable[[Addresses], None],
+    own_process: bool,
+) -> bool:
+    """Serves until told to stop; whether all threads ended then."""
     core = Core(models_folder, settings)
-    poll = None
+    try:
+        await _serve(core, stop, started)
+    finally:
+        if own_process:
+            isolated.stop()  # elsewhere others may be reading as well: those children end by their time limit
+        ended = core.close(_LAST_SECONDS)
+    return ended
+
+
+async def _serve(core: Core, stop: asyncio.Event, started: Callable[[Addresses], None]) -> None:
+    settings = core.settings
     with contextlib.ExitStack() as stack:
-        stack.callback(core.close)
         await core.scan()
         if not core.store.names():
-            log.warning("%s: no model to serve yet", models_folder)
+            log.warning("%s: no model to serve yet", core.store.folder)
         listener = stack.enter_context(_listener(settings.host, settings.rest_port))
         calls, grpc_port = None, None
         if settings.grpc_port is not None:

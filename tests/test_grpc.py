@@ -149,7 +149,10 @@ def claim(*sizes: int, dtype=types_pb2.DT_FLOAT, **values) -> tensor_pb2.TensorP
         (request("picky", x=ZEROS + 500), "INVALID_ARGUMENT", "x: expected values below 100"),
         # A few bytes that claim to be 16 GB, and values that don't fill the shape.
         (request(x=claim(10**9, 4, float_val=[1.0])), "INVALID_ARGUMENT", "x: expected at most 1000000 bytes"),
-        (request(x=claim(-1, 4, float_val=[1.0])), "INVALID_ARGUMENT", "x: expected"),
+        (request(x=claim(-1, 4, float_val=[1.0])), "INVALID_ARGUMENT", "x: expected a shape without negative sizes"),
+        (request(x=claim(-1, 4, tensor_content=bytes(16))), "INVALID_ARGUMENT", "negative sizes, received [-1, 4]"),
+        (request(x=claim(-1, -4, tensor_content=bytes(16))), "INVALID_ARGUMENT", "received [-1, -4]"),
+        (request("alone", value=claim(-1, float_val=[1.0])), "INVALID_ARGUMENT", "value: expected a shape without"),
         (request(x=claim(2, 4, tensor_content=b"123")), "INVALID_ARGUMENT", "x: expected values for shape [2, 4]"),
         (request(x=claim(1, 4, float_val=[1.0] * 9)), "INVALID_ARGUMENT", "x: expected values for shape [1, 4]"),
         (request(x=claim(1, 4, dtype=99)), "INVALID_ARGUMENT", "x: expected a type, received number 99"),

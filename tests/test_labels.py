@@ -131,6 +131,13 @@ def test_the_server_files_name_each_other_and_are_not_overwritten(models):
     (models / "batching.config").write_text("max_batch_size { value: 8 }\n")
     labels.write_server_files(models)
     assert (models / "batching.config").read_text() == "max_batch_size { value: 8 }\n"
+    # As exports wrote it before: TensorFlow Serving would refuse more than 32 records, and nobody asked for that.
+    lines = ["# Single requests that come within 2 ms are answered as one batch.", "max_batch_size { value: 32 }"]
+    lines += ["batch_timeout_micros { value: 2000 }", "max_enqueued_batches { value: 128 }"]
+    lines += ["num_batch_threads { value: 4 }", *(f"allowed_batch_sizes: {size}" for size in BATCH_SIZES)]
+    (models / "batching.config").write_text("\n".join(lines) + "\n")
+    labels.write_server_files(models)
+    assert (models / "batching.config").read_text() == labels.server_files()["batching.config"]
     compose = (models / "compose.yaml").read_text()
     for file in ("models.config", "batching.config", "monitoring.config"):
         assert compose.count(f"=/models/{file}") == 2  # once for compose, once for docker run
@@ -142,7 +149,12 @@ def test_the_server_files_name_each_other_and_are_not_overwritten(models):
 
 def test_batches_are_padded_to_sizes_that_the_warm_up_knows():
     batching = labels.server_files()["batching.config"]
-    allowed = [int(size) for size in re.findall(r"allowed_batch_sizes: (\d+)", batching)]
+    *allowed, last = [int(size) for size in re.findall(r"allowed_batch_sizes: (\d+)", batching)]
     assert allowed == list(BATCH_SIZES)
-    # TensorFlow Serving refuses to start unless the largest allowed size is max_batch_size.
-    assert f"max_batch_size {{ value: {allowed[-1]} }}" in batching
+    # Of SavedModelBundleFactoryTest.Batching: requests up to max_batch_size are taken, calls are of the other size.
+    assert "enable_large_batch_splitting { value: true }" in batching
+    assert f"max_execution_batch_size {{ value: {allowed[-1]} }}" in batching
+    # WrapSessionForBatching: no start unless the largest allowed size is max_batch_size.
+    assert f"max_batch_size {{ value: {last} }}" in batching
+    # SharedBatchScheduler: more records than the queue's batches hold can never be taken.
+    assert last == 128 * allowed[-1] and "max_enqueued_batches { value: 128 }" in batching

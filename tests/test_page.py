@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pickle
 import re
 import shutil
+import signal
+import threading
+from collections import Counter
 from pathlib import Path
 
+import h5py
 import httpx
 import numpy as np
 import pytest
 from obspy import Stream, Trace
 
+from seis_tf import isolated
 from seis_tf.prepare import prepare_waveforms
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.serve import page_dart
@@ -81,7 +87,7 @@ def as_file(path: Path, name: str | None = None) -> dict[str, str]:
 
 
 def ask(client: httpx.Client, model: str, **question) -> httpx.Response:
-    return client.post("/page/answer", json={"model": model, **question})
+    return client.post("/page/answer", json={"model": model, **question}, headers={"x-requested-with": "test"})
 
 
 def test_the_page_and_its_files_come_from_here_only(client):
@@ -121,6 +127,17 @@ def test_a_files_answer_is_that_of_predict(client, models, raw):
     assert answer["waveform"]["time_s"][-1] == pytest.approx(255e-7)
     assert np.shape(answer["spectrogram"]["values"]) == (17, 24)  # nfft 32; (256 - 10) // 10 frames
     assert answer["spectrogram"]["frequency_hz"] == [0, 5e6]
+
+
+def test_counts_above_2_to_the_24_are_judged_and_infinite_ones_are_not(client):
+    """Over REST as JSON integers: float32 rounds them, and the graph says what can be judged."""
+    counts = (np.random.default_rng(0).normal(size=256) * 1e9).astype(int).tolist()
+    assert max(counts) > 2**24
+    far = [10**39, *counts[1:]]
+    body = {"instances": [counts, np.float32(counts).astype(float).tolist(), far]}
+    integers, floats, infinite = client.post("/v1/models/lab:predict", json=body).json()["predictions"]
+    assert integers == floats and integers["valid"] is True
+    assert infinite["valid"] is False and (infinite["class_id"], infinite["class_name"]) == (-1, "")
 
 
 def test_examples_are_answered(client):
@@ -233,7 +250,7 @@ class Harmful:
         ("lab", {"files": [{"name": "..", "b64": ""}]}, "name: expected that of a file, received '..'"),
         ("lab", {"files": [{"name": "a\0b", "b64": ""}]}, "name: expected that of a file"),
         ("lab", {"files": [{"name": "x", "b64": ""}]}, "x: expected a waveform file, received an empty file"),
-        ("lab", {"files": [{"name": "/etc/x", "b64": "aGVsbG8="}]}, "x: expected a format that pymseed or ObsPy reads"),
+        ("lab", {"files": [{"name": "/etc/x", "b64": "aGVsbG8="}]}, "x: expected miniSEED, SAC, GSE2, SEG-Y or SEG-2"),
         ("lab", {"files": [{"name": "x", "b64": ""}, {"name": "y", "b64": ""}]}, "files: expected one, received 2"),
         ("lab", {"files": [{"name": "x", "b64": ""}, {"name": "a/x", "b64": ""}]}, "x: expected each file once"),
         ("dart", {"files": [{"name": "x.txt", "b64": "aGVsbG8="}]}, "x.txt: expected NDBC DART text"),
@@ -276,6 +293,108 @@ def test_bad_records_are_refused_in_words(client, tmp_path, events, capfd):
     files = [as_file(path) for path in folder.glob("*.txt")]
     message = ask(client, "dart", files=files).json()["error"]
     assert "expected an origin time for a record with dates, received none" in message
+
+
+# Files of strangers
+
+
+def upload(name: str, content: bytes) -> dict[str, str]:
+    return {"name": name, "b64": base64.b64encode(content).decode()}
+
+
+@pytest.mark.parametrize("wide", [0, 1])  # CSS 3.0, and NNSA's form of it, a column wider from the first time on
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_file_that_names_another_opens_nothing(client, tmp_path, wide, pipe):
+    """A line of a wfdisc: 2000 samples of type i4 in a file of the server's machine; a pipe would never answer."""
+    if pipe:
+        os.mkfifo(tmp_path / "secret")
+    else:
+        (tmp_path / "secret").write_bytes(np.random.default_rng(0).bytes(8000))
+    fields = {0: "STA", 7: "BHZ", 16 + wide: "1000000000.00000", 61 + 2 * wide: "1000000000.00020", 79 + wide: "2000"}
+    fields |= {88 + wide: "10000000.00", 100 + wide: "1.0", 117 + wide: "1.0", 143 + wide: "i4"}
+    fields |= {148 + wide: str(tmp_path), 213 + wide: "secret", 246 + wide: "0"}
+    line = bytearray(b" " * (283 + 4 * wide) + b"\n")
+    for column, text in fields.items():
+        line[column : column + len(text)] = text.encode()
+    answer = ask(client, "lab", files=[upload("x.wfdisc", bytes(line))], resample=True)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("x.wfdisc: expected miniSEED, SAC, GSE2, SEG-Y or SEG-2")
+
+
+def test_hdf5_reads_no_other_file_and_does_not_swell(client, tmp_path):
+    def refusal(make) -> str:
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            make(file)
+        answer = ask(client, "dart", files=[upload("46404.h5", (tmp_path / "x.h5").read_bytes())])
+        assert answer.status_code == 400
+        return answer.json()["error"]
+
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["data"] = np.arange(200.0).reshape(100, 2)
+    (tmp_path / "raw").write_bytes(np.arange(200.0).tobytes())
+
+    def link(file: h5py.File) -> None:
+        file["observed/46404/data"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "data")
+
+    def storage(file: h5py.File) -> None:
+        place = [(str(tmp_path / "raw"), 0, 1600)]
+        file.create_dataset("observed/46404/data", (100, 2), "f8", external=place)
+
+    def swelling(file: h5py.File) -> None:  # 240 MB of zeros
+        options = {"chunks": (100_000, 2), "compression": "gzip"}
+        file.create_dataset("observed/46404/data", (15_000_000, 2), "f8", **options)
+
+    assert "received expected data in the file itself" in refusal(link)
+    assert "received expected data in the file itself" in refusal(storage)
+    assert refusal(swelling) == "46404.h5: expected to need at most 512 MB of memory, received more: given up"
+    assert (tmp_path / "x.h5").stat().st_size < 20_000
+
+
+@pytest.fixture
+def reader(monkeypatch):
+    """Puts another function in the reader's place, in the child process; gives the function that does so."""
+    call = isolated.call
+
+    def put(function, *arguments) -> None:
+        monkeypatch.setattr(isolated, "call", lambda _, *given, **limits: call(function, *arguments, **limits))
+
+    return put
+
+
+def test_a_reader_that_hangs_is_killed_and_others_are_answered_meanwhile(models, raw, tmp_path, reader):
+    os.mkfifo(tmp_path / "fifo")
+    reader(os.open, str(tmp_path / "fifo"), os.O_RDONLY)
+    files = [as_file(sorted((raw / "AE").iterdir())[0], name="x.mseed")]
+    answers = []
+    with running(models, grpc_port=None, upload_timeout_s=3, max_uploads=3) as where:
+
+        def send() -> None:
+            with httpx.Client(base_url=where.url, timeout=60) as client:
+                answers.append(ask(client, "lab", files=files))
+
+        threads = [threading.Thread(target=send) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        with httpx.Client(base_url=where.url, timeout=60) as client:
+            assert ask(client, "lab", example=0).status_code == 200
+            assert len(client.get("/page/models").json()) == 3
+        for thread in threads:
+            thread.join()
+    told = Counter((answer.status_code, answer.json()["error"]) for answer in answers)
+    busy = (503, "too many files at one time; 3 are being read")
+    assert told[400, "x.mseed: expected an answer within 3 s, received none: given up"] + told[busy] == 6
+    assert told[busy] >= 1
+
+
+def test_a_reader_that_ends_its_process_ends_nothing_else(client, raw, reader):
+    files = [as_file(sorted((raw / "AE").iterdir())[0], name="x.mseed")]
+    reader(signal.raise_signal, signal.SIGSEGV)
+    expected = "x.mseed: expected an answer, received the end of its process (signal SIGSEGV)"
+    assert ask(client, "lab", files=files).json()["error"] == expected
+    reader(divmod, 1, 0)
+    expected = "x.mseed: expected a file that can be read, received ZeroDivisionError"
+    assert expected in ask(client, "lab", files=files).json()["error"]
+    assert ask(client, "lab", example=0).status_code == 200
 
 
 # In a browser
@@ -352,7 +471,7 @@ def test_a_dropped_record_that_can_not_be_used_says_why(opened):
         "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true}))"
     )
     until(opened, "return document.getElementById('status').className === 'bad'")
-    assert text(opened, "#status").startswith("notes.txt: expected a format that pymseed or ObsPy reads")
+    assert text(opened, "#status").startswith("notes.txt: expected miniSEED, SAC, GSE2, SEG-Y or SEG-2")
     assert opened.execute_script("return document.getElementById('answer').hidden")
 
 

@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 
+from seis_tf.serve import json_requests, labels
 from seis_tf.serve.batching import Batcher, read_batching
 from seis_tf.serve.errors import Refused
 from seis_tf.serve.models import read_wanted
@@ -103,6 +104,19 @@ def test_nan_and_infinity_go_in_and_out(client):
     np.testing.assert_array_equal(rows[0]["log"], [np.nan, np.inf, -np.inf, np.nan])
     np.testing.assert_array_equal(rows[1]["whole"], [1, np.inf, 0.1, -np.inf])
     assert "NaN" in answer.text and "-Infinity" in answer.text and "0.1," in answer.text
+
+
+@pytest.mark.parametrize("last", ["", ", [NaN, 0, 0, 0]"])  # NaN is no strict JSON: another parser
+def test_numbers_that_float32_cannot_hold_are_rounded_or_infinite_as_in_tensorflow_serving(client, last):
+    """rapidjson's GetFloat, of which its test FloatTensorWithPrecisionLoss is: float64, then cast to float32."""
+    given = ["16777215", "16777217", "16777219", "-33554433", "18446744073709551615", "123456789012345678901234567890"]
+    given += ["3.4028235e38", "1e39", "-1e39", "1e-50", "1.7976931348623157e308"]
+    expected = [16777215.0, 16777216.0, 16777220.0, -33554432.0, 2.0**64, float(np.float32(1.2345678901234568e29))]
+    expected += [3.4028234663852886e38, np.inf, -np.inf, 0.0, np.inf]
+    rows = ", ".join(f"[{number}, 0, 0, 0]" for number in given)
+    answer = ask(client, f'{{"signature_name": "logarithm", "inputs": [{rows}{last}]}}')
+    whole = json.loads(answer.text)["outputs"]["whole"]
+    np.testing.assert_array_equal(np.float32([row[0] for row in whole[: len(given)]]), np.float32(expected))
 
 
 def test_binary_strings_come_in_as_base64(client):
@@ -204,11 +218,9 @@ def test_wrong_paths_and_methods_are_malformed(client):
         ({"instances": [[True, 2, 3, 4]]}, "JSON Value: true Type: Bool is not of expected type: float"),
         ({"instances": [[None, 2, 3, 4]]}, "JSON Value: null Type: Null is not of expected type: float"),
         ({"instances": [[{"b64": "AA=="}, 2, 3, 4]]}, "JSON Value: {b64} Type: Object is not of expected type: float"),
-        (
-            {"instances": [[16777217, 2, 3, 4]]},
-            "Cannot convert JSON value: 16777217 to float without loss of precision",
-        ),
-        ({"instances": [[1e39, 2, 3, 4]]}, "Cannot convert JSON value: 1e+39 to float without loss of precision"),
+        (b'{"instances": [[1e400, 2, 3, 4]]}', "JSON Parse error: number is infinity when parsed as double"),
+        (b'{"instances": [[1e400, NaN, 3, 4]]}', "JSON Parse error: Number too big to be stored in double: 1e400"),
+        (b'{"instances": [[1' + b"0" * 400 + b", NaN, 3, 4]]}", "Number too big to be stored in double: 1000"),
         ({"instances": [{"z": [1, 2, 3, 4]}]}, "element: 0 of 'instances' list: keys must be equal to: x, received z"),
         ({"instances": [{"x": [1, 2, 3, 4]}, [1]]}, "Expecting object but got list at item 1 of input list"),
         ({"instances": [[1, 2, 3, 4], {"x": 1}]}, "Expecting value/list but got object at item 1 of input list"),
@@ -239,6 +251,14 @@ def test_a_bad_request_is_refused_and_the_server_goes_on(client, body, message):
     assert ask(client, {"instances": [[0, 0, 0, 0]]}).status_code == 200
 
 
+@pytest.mark.parametrize("piece", [b"[]", b"[ ]", b"[1]", b"{}", b"[[1]]"])
+def test_a_body_of_millions_of_lists_is_refused_before_it_is_parsed(client, monkeypatch, piece):
+    body = b'{"instances": [' + b",".join([piece] * 1_000_001) + b"]}"
+    monkeypatch.setattr(json_requests.orjson, "loads", lambda body: pytest.fail("parsed"))
+    message = error(ask(client, body), 400)
+    assert re.match("request: expected at most 1000000 lists and objects, received [12]0000", message), message
+
+
 def test_a_record_of_a_million_samples_is_the_wrong_shape(client):
     body = b'{"instances": [[' + b",".join([b"1.25"] * 1_000_000) + b"]]}"
     assert error(ask(client, body), 400) == "x: expected shape [batch, 4], received [1, 1000000]"
@@ -259,7 +279,7 @@ def test_a_body_of_100_mb_is_refused_and_read_no_further_than_needed(client):
 
 def test_a_body_announced_as_too_large_is_refused_before_it_is_sent(client):
     with socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as connection:
-        head = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\n"
+        head = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\n"
         head += b"Content-Length: 100000000\r\nExpect: 100-continue\r\n\r\n"
         connection.sendall(head)
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
@@ -272,9 +292,11 @@ def test_slow_clients_are_cut_off(models):
             return connection.makefile("rb").read()
 
     with running(models, grpc_port=None, read_timeout_s=0.5) as where:
-        body = slow(b'POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"instances"')
+        body = slow(
+            b'POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{"instances"'
+        )
         assert body.startswith(b"HTTP/1.1 408 ") and b"expected the whole request within 0.5 s" in body
-        assert slow(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\n") == b""  # headers never end: closed
+        assert slow(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\n") == b""  # headers never end: closed
         assert slow(b"") == b""
         assert httpx.get(where.url + "/v1/models/toy").status_code == 200
 
@@ -394,6 +416,25 @@ def test_which_versions_a_folder_asks_for(toy_models, tmp_path):
         read_wanted(tmp_path)
     with pytest.raises(ValueError, match="nowhere: expected a folder of models, received none"):
         read_wanted(tmp_path / "nowhere")
+
+
+def test_what_is_no_folder_of_models_is_named(toy_models, tmp_path, tiny_waveforms):
+    models = toy_models.resolve()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").touch()
+    (tmp_path / "empty").mkdir()
+    for folder, received in {
+        models / "toy": f"the folder of one model; serve {models}",
+        models / "toy" / "1": f"one version of a model; serve {models}",
+        tiny_waveforms: "a data set; train a run on it",
+        tmp_path / "run": f"a run; `seis-tf export {tmp_path / 'run'} MODELS`",
+    }.items():
+        expected = f"{folder}: expected a folder of models (MODELS/NAME/VERSION), received {received}"
+        with pytest.raises(ValueError, match=re.escape(expected)), running(folder, grpc_port=None):
+            pass
+    with pytest.raises(ValueError, match="expected a folder of models, received a file"):
+        read_wanted(tmp_path / "run" / "model.keras")
+    assert read_wanted(tmp_path / "empty") == {}  # models may come later
 
 
 # Batching
@@ -517,11 +558,35 @@ def test_batching_config_of_tensorflow_serving_is_read(tmp_path):
         max_enqueued_batches { value: 10 } num_batch_threads { value: 4 }
         allowed_batch_sizes: 4 allowed_batch_sizes : 16"""
     (tmp_path / "batching.config").write_text(text)
-    expected = BatchingSettings(max_batch_size=16, delay_s=0.002, max_waiting=160, allowed_sizes=(4, 16))
+    expected = BatchingSettings(max_batch_size=16, max_rows=16, delay_s=0.002, max_waiting=160, allowed_sizes=(4, 16))
     assert read_batching(tmp_path) == expected
+    for written in ("enable_large_batch_splitting { value: true }", "enable_large_batch_splitting: True"):
+        split = text.replace("{ value: 16 }", "{ value: 50 }", 1) + written + " max_execution_batch_size { value: 16 }"
+        (tmp_path / "batching.config").write_text(split)
+        assert read_batching(tmp_path) == expected.model_copy(update={"max_rows": 50})
     (tmp_path / "batching.config").write_text("max_batch_size { value: 16 } allowed_batch_sizes: 8")
     with pytest.raises(ValueError, match=r"batching\.config: allowed_sizes: expected .* 16, received \(8,\)"):
         read_batching(tmp_path)
+
+
+def test_large_requests_under_the_exported_batching_are_answered_row_by_row_and_refused_as_in_tensorflow_serving(
+    toy_models, tmp_path
+):
+    shutil.copytree(toy_models / "toy", tmp_path / "toy")
+    labels.write_server_files(tmp_path)
+    x = np.random.default_rng(0).normal(size=(4097, 4)).round(3).tolist()
+    with running(tmp_path, grpc_port=None) as where, httpx.Client(base_url=where.url, timeout=60) as client:
+        alone = [ask(client, {"instances": [row]}).json()["predictions"][0] for row in x[:70]]
+        for count in (32, 33, 70):
+            assert ask(client, {"instances": x[:count]}).json()["predictions"] == alone[:count]
+        assert len(ask(client, {"instances": x[:4096]}).json()["predictions"]) == 4096
+        # SharedBatchScheduler's words.
+        message = error(ask(client, {"instances": x}), 400)
+        assert message.startswith("Task size 4097 is larger than maximum input batch size 4096")
+    (tmp_path / "batching.config").write_text("max_batch_size { value: 32 }")
+    with running(tmp_path, grpc_port=None) as where, httpx.Client(base_url=where.url, timeout=60) as client:
+        message = error(ask(client, {"instances": x[:33]}), 400)
+        assert message.startswith("Task size 33 is larger than maximum input batch size 32")
 
 
 # Start and stop
@@ -591,7 +656,7 @@ def test_a_signal_ends_the_command_gracefully(models, number):
 def test_large_bodies_of_all_clients_together_are_limited(models):
     def send(count: int) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", where.rest_port), timeout=10)
-        connection.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 700000\r\n\r\n")
+        connection.sendall(b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 700000\r\n\r\n")
         connection.sendall(b" " * count)
         return connection
 

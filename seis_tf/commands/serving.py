@@ -123,6 +123,10 @@ def serve(
     ] = "127.0.0.1",
     rest_port: int = 8501,
     grpc_port: int = 8500,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A further name by which it may be asked over HTTP, e.g. behind a proxy; can be repeated."),
+    ] = None,
 ) -> None:
     """A local server that speaks TensorFlow Serving's REST and gRPC, with a page to drop a record on."""
     console.load_tensorflow()
@@ -132,4 +136,5 @@ def serve(
     def tell(where: Addresses) -> None:
         console.out.print(f"page and REST at {where.url}, gRPC at {where.host}:{where.grpc_port}; Ctrl-C stops")
 
-    run_server(models, host=host, rest_port=rest_port, grpc_port=grpc_port, started=tell)
+    names = tuple(allow_host or ())
+    run_server(models, host=host, rest_port=rest_port, grpc_port=grpc_port, allow_hosts=names, started=tell, last=True)

@@ -51,7 +51,8 @@ async function ask(question, title, button = null) {
   say(`Asking about ${title} ...`);
   try {
     const body = { model: byId("model").value, ...question };
-    const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+    const headers = { "content-type": "application/json", "x-requested-with": "seis_tf" };
+    const options = { method: "POST", headers, body: JSON.stringify(body) };
     const answer = await fetchJson("/page/answer", options);
     if (number !== asked) return; // another question came in between
     shown = { answer, title };
