@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import h5py
 import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from seis_tf import hdf5
 from seis_tf.names import canonical_name
 
 MISSING_M = 9999.0
@@ -237,12 +237,14 @@ def read_hdf5_records(path: str | Path) -> list[GaugeRecord]:
     """
     records = []
     try:
-        with h5py.File(path, "r") as file:
-            for name, group in file["observed"].items():
-                time, level = np.asarray(group["data"], dtype=float).T
+        with hdf5.open_file(path) as file:
+            tables = {name: hdf5.find(file, f"observed/{name}/data") for name in hdf5.find(file, "observed")}
+            hdf5.check_size(sum(table.size for table in tables.values()) * 8, "all tables")
+            for name, table in tables.items():
+                time, level = np.asarray(table, dtype=float).T
                 level[: np.argmax(level != 0)] = np.nan
                 records.append(GaugeRecord(name, *_once(time, level), True, str(path)))
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as err:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as err:
         raise ValueError(f"{path}: expected HDF5 tables /observed/<gauge>/data of s and m, received {err}") from err
     return records
 

@@ -1,14 +1,13 @@
 """One file -> its traces, pieces joined, whatever the format.
 
 miniSEED is read by pymseed: whole files through `MS3Record.parse` and `from_buffer`, which raise on truncation and on
-bytes that don't belong there. (`MS3TraceList` drops a truncated record in silence.) All other formats go through ObsPy,
-which is imported only when such a file comes.
+bytes that don't belong there. (`MS3TraceList` drops a truncated record in silence.) The other formats, `formats.py`, go
+through ObsPy, which is imported only when such a file comes.
 """
 
 from __future__ import annotations
 
 import functools
-import glob
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ import numpy as np
 from pymseed import MiniSEEDError, MS3Record, get_error_messages, sourceid2nslc
 from pymseed.clib import clibmseed
 
+from seis_tf.formats import BadRecord, read_stream, unpacked
 from seis_tf.sources import SourceRecord
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 HEADER_RESOLUTION_NS = 1000
 # Rates of two pieces of one trace may differ by rounding (SAC stores the step as a 32-bit float) and by clock drift.
 SAME_RATE = 1e-4
-
-
-class BadRecord(ValueError):
-    """A record that can't be used; the message is 'expected ..., received ...' without the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +50,16 @@ class Trace:
     start_ns: int
 
 
-def read_traces(path: str | Path) -> list[Trace]:
+def read_traces(path: str | Path, any_format: bool = False) -> list[Trace]:
     """Reads a file of any supported format.
 
     Pieces that touch within half a sample, or within the microsecond that a miniSEED 2 header resolves, are joined;
     gaps are never bridged, overlaps never resolved.
+
+    Args:
+        path: of the file.
+        any_format: whether ObsPy may take it for any of its formats, some of which make it open further files that this
+            one names; for files that are trusted.
 
     Returns:
         the traces, sorted by id and start.
@@ -67,7 +68,7 @@ def read_traces(path: str | Path) -> list[Trace]:
         ValueError: the file is empty, truncated, damaged or of an unknown format; names it.
     """
     try:
-        return join_pieces(read_pieces(path))
+        return join_pieces(read_pieces(path, any_format))
     except BadRecord as err:
         raise ValueError(f"{path}: {err}") from err
 
@@ -81,19 +82,34 @@ def read_records(records: Iterable[SourceRecord]) -> Iterator[list[Trace] | BadR
                 if record.location:
                     answer = [_read_from_container(record, containers, stack)]
                 else:
-                    answer = join_pieces(read_pieces(record.path))
+                    answer = join_pieces(read_pieces(record.path, record.any_format))
             except BadRecord as err:
                 answer = err
             yield answer
 
 
-def read_pieces(path: str | Path) -> list[Trace]:
+def read_pieces(path: str | Path, any_format: bool = False) -> list[Trace]:
     """The pieces of all traces in a file, as they lie there.
 
     Raises:
         BadRecord: as `read_traces`.
     """
+    content = _content(path)
+    pieces = _read_miniseed(content)
+    if pieces is not None:
+        return pieces
+    inside = unpacked(content)
+    if inside is not content and (pieces := _read_miniseed(inside)) is not None:
+        return pieces
+    # ObsPy guesses the format of files only: for bytes in memory it would run pickled code.
+    return pieces_of_stream(read_stream(inside, path if any_format and inside is content else None))
+
+
+def _content(path: str | Path) -> bytes:
     try:
+        if not os.path.isfile(path):
+            os.stat(path)  # says why there is none
+            raise BadRecord("expected a file, received a folder, a device or a pipe")
         # Unbuffered: for small files the buffer costs more than the reading.
         with open(path, "rb", buffering=0) as file:
             content = file.readall()
@@ -101,11 +117,16 @@ def read_pieces(path: str | Path) -> list[Trace]:
         raise BadRecord(f"expected a readable file, received {err.strerror}") from err
     if not content:
         raise BadRecord("expected a waveform file, received an empty file")
+    return content
+
+
+def _read_miniseed(content: bytes) -> list[Trace] | None:
+    """The pieces of a miniSEED file; None for other content."""
     try:
         record = MS3Record.parse(content, unpack_data=True)
     except MiniSEEDError as err:
         if err.status_code == clibmseed.MS_NOTSEED:
-            return _read_with_obspy(path, content)
+            return None
         # Not whole, or of a length that only the end of the file tells: `from_buffer` knows.
         return _several_records(content)
     if record.reclen != len(content):
@@ -172,30 +193,6 @@ def _seed_id(sourceid: str) -> str:
         return sourceid
 
 
-def _read_with_obspy(path: str | Path, content: bytes) -> list[Trace]:
-    # ObsPy takes a pickled Stream for a waveform file and runs whatever code the pickle holds.
-    if b"obspy.core.stream" in content[:200]:
-        raise BadRecord("expected a waveform file, received a pickled Stream, which may run any code when read")
-    # ObsPy copies the data lines of a GSE file into 83 bytes, however long they are, and the process dies.
-    if any(word in content[:1000] for word in (b"WID1", b"WID2", b"XW01")):
-        lines = [line for line in content.split(b"\n") if not line.startswith((b"WID", b"XW01"))]
-        longest = max(map(len, lines), default=0)
-        if longest > 81:
-            raise BadRecord(f"expected lines of up to 81 characters in a GSE file, received one of {longest}")
-    import obspy
-
-    try:
-        # As a path: for other input ObsPy unpickles without looking. Escaped: it would expand * and [ ] in the name.
-        stream = obspy.read(glob.escape(os.path.abspath(path)), check_compression=False)
-    except TypeError as err:
-        start = content[:16]
-        raise BadRecord(f"expected a format that pymseed or ObsPy reads, received bytes that begin {start!r}") from err
-    except Exception as err:  # ObsPy's readers raise whatever a damaged file makes their code trip over.
-        lines = str(err).replace(os.path.abspath(path), os.path.basename(path)).split("\n")
-        raise BadRecord(f"expected a whole waveform file, received {type(err).__name__}: {lines[0]}") from err
-    return pieces_of_stream(stream)
-
-
 def pieces_of_stream(stream: Stream) -> list[Trace]:
     """The traces of an ObsPy Stream; masked ones (merged over gaps) fall into their unmasked parts.
 
@@ -219,13 +216,12 @@ def pieces_of_stream(stream: Stream) -> list[Trace]:
 
 
 def _read_from_container(record: SourceRecord, containers: dict[str, h5py.File], stack: ExitStack) -> Trace:
-    import h5py
-
+    from seis_tf import hdf5
     from seis_tf.seisbench import read_trace
 
     try:
         if record.path not in containers:
-            containers[record.path] = stack.enter_context(h5py.File(record.path, "r"))
+            containers[record.path] = stack.enter_context(hdf5.open_file(record.path))
         samples = read_trace(containers[record.path], record.location)
     except OSError as err:
         raise BadRecord(f"expected a readable HDF5 file, received {err}") from err
@@ -267,10 +263,11 @@ def header_rate(record: SourceRecord) -> float:
     """
     if record.sampling_rate_hz is not None:
         return record.sampling_rate_hz
-    try:
-        for header in MS3Record.from_file(record.path):
-            if header.samplecnt:
-                return header.samprate
-    except MiniSEEDError:
-        pass
-    return read_pieces(record.path)[0].sampling_rate_hz
+    if os.path.isfile(record.path):
+        try:
+            for header in MS3Record.from_file(record.path):
+                if header.samplecnt:
+                    return header.samprate
+        except MiniSEEDError:
+            pass
+    return read_pieces(record.path, record.any_format)[0].sampling_rate_hz

@@ -6,6 +6,7 @@ in bucketed form, `bucket0$3,:3,:1000`: a dataset and the index of the trace in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from seis_tf import hdf5
 from seis_tf.settings.data import WaveformSourceSettings
 from seis_tf.sources import SPLITS, Rejection, SourceRecord, read_table
 
@@ -62,10 +64,12 @@ def list_traces(source: Path, settings: WaveformSourceSettings, rejected: list[R
 
 def _read_format(waveforms: Path) -> _Format:
     try:
-        with h5py.File(waveforms, "r") as file:
-            given = file.get("data_format", {})
-            values = {name: given[name][()] for name in given}
-    except OSError as err:
+        with hdf5.open_file(waveforms) as file:
+            names = hdf5.find(file, "data_format") if file.get("data_format", getlink=True) else ()
+            found = {name: hdf5.find(file, f"data_format/{name}") for name in names}
+            hdf5.check_size(sum(item.nbytes for item in found.values()), "data_format")
+            values = {name: item[()] for name, item in found.items()}
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as err:
         raise ValueError(f"{waveforms}: expected an HDF5 file beside its metadata, received {err}") from err
     text = {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in values.items()}
     form = _Format(
@@ -163,8 +167,15 @@ def read_trace(file: h5py.File, location: str) -> np.ndarray:
     """
     name, _, index = location.rpartition("$")
     try:
-        samples = file["data"][name][tuple(_slice(part) for part in index.split(","))]
-    except (KeyError, OSError, IndexError, TypeError, ValueError) as err:
+        dataset = hdf5.find(file, f"data/{name}")
+        place = tuple(_slice(part) for part in index.split(","))
+        sizes = (
+            len(range(*part.indices(length))) if isinstance(part, slice) else 1
+            for part, length in zip(place, dataset.shape, strict=True)
+        )
+        hdf5.check_size(math.prod(sizes, start=dataset.dtype.itemsize), location)
+        samples = dataset[place]
+    except (KeyError, OSError, IndexError, TypeError, ValueError, AttributeError) as err:
         raise ValueError(f"expected the trace {location}, received {err}") from err
     if samples.ndim != 1:
         raise ValueError(f"expected a trace of one dimension at {location}, received shape {samples.shape}")

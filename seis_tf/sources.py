@@ -37,6 +37,7 @@ class SourceRecord:
         split: "train", "valid" or "test" where the source says so.
         location: within a container, dataset and index expression of one trace, e.g. `bucket0$3,0,:1000`; else "".
         sampling_rate_hz: where the file doesn't say it itself (SeisBench).
+        any_format: whether ObsPy may take the file for any of its formats, and open what it names; see `readers.py`.
     """
 
     path: str
@@ -48,6 +49,7 @@ class SourceRecord:
     split: str | None = None
     location: str = ""
     sampling_rate_hz: float | None = None
+    any_format: bool = False
 
     @property
     def file(self) -> str:

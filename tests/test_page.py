@@ -197,7 +197,7 @@ class Harmful:
         ("lab", {"files": [{"name": "..", "b64": ""}]}, "name: expected that of a file, received '..'"),
         ("lab", {"files": [{"name": "a\0b", "b64": ""}]}, "name: expected that of a file"),
         ("lab", {"files": [{"name": "x", "b64": ""}]}, "x: expected a waveform file, received an empty file"),
-        ("lab", {"files": [{"name": "/etc/x", "b64": "aGVsbG8="}]}, "x: expected a format that pymseed or ObsPy reads"),
+        ("lab", {"files": [{"name": "/etc/x", "b64": "aGVsbG8="}]}, "x: expected miniSEED, SAC, GSE2, SEG-Y or SEG-2"),
         ("lab", {"files": [{"name": "x", "b64": ""}, {"name": "y", "b64": ""}]}, "files: expected one, received 2"),
         ("lab", {"files": [{"name": "x", "b64": ""}, {"name": "a/x", "b64": ""}]}, "x: expected each file once"),
         ("dart", {"files": [{"name": "x.txt", "b64": "aGVsbG8="}]}, "x.txt: expected NDBC DART text"),
@@ -315,7 +315,7 @@ def test_a_dropped_record_that_can_not_be_used_says_why(opened):
         "document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true}))"
     )
     until(opened, "return document.getElementById('status').className === 'bad'")
-    assert text(opened, "#status").startswith("notes.txt: expected a format that pymseed or ObsPy reads")
+    assert text(opened, "#status").startswith("notes.txt: expected miniSEED, SAC, GSE2, SEG-Y or SEG-2")
     assert opened.execute_script("return document.getElementById('answer').hidden")
 
 

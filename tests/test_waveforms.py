@@ -151,8 +151,9 @@ def test_a_flipped_bit_is_noticed(tmp_path):
 
 def test_a_file_of_no_format_and_an_empty_one(tmp_path):
     assert reason(tmp_path, b"") == "expected a waveform file, received an empty file"
-    expected = "expected a format that pymseed or ObsPy reads, received bytes that begin b'# notes on the e'"
-    assert reason(tmp_path, b"# notes on the experiment\n" * 9) == expected
+    text = reason(tmp_path, b"# notes on the experiment\n" * 9)
+    assert text.startswith("expected miniSEED, SAC, GSE2, SEG-Y or SEG-2 ")
+    assert "received bytes that begin b'# notes on the e' (--any-format" in text
 
 
 def test_a_pickle_is_never_opened(tmp_path):
@@ -163,7 +164,11 @@ def test_a_pickle_is_never_opened(tmp_path):
     content = pickle.dumps(["obspy.core.stream", Trap()], protocol=0)
     assert "received a pickled Stream" in reason(tmp_path, content)
     # Without the word that ObsPy looks for it is no format at all.
-    assert "expected a format" in reason(tmp_path, pickle.dumps(Trap()))
+    assert "expected miniSEED, SAC" in reason(tmp_path, pickle.dumps(Trap()))
+    for protocol in (0, 4):
+        (tmp_path / "x").write_bytes(pickle.dumps(["obspy.core.stream", Trap()], protocol))
+        with pytest.raises(ValueError, match="received a pickled Stream"):
+            read_traces(tmp_path / "x", any_format=True)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -317,7 +322,7 @@ def test_read_traces_names_the_file(tmp_path):
 # other formats and streams
 
 
-@pytest.mark.parametrize("form", ["SAC", "GSE2", "SEGY", "MSEED", "SLIST"])
+@pytest.mark.parametrize("form", ["SAC", "GSE2", "SEGY", "MSEED"])
 def test_every_format_gives_the_same_waveform_and_hash(tmp_path, form):
     samples = noise()
     kind = np.float32 if form in ("SAC", "SEGY") else np.int32
@@ -353,7 +358,7 @@ def test_the_common_rate_is_the_commonest_and_unreadable_files_do_not_count(tmp_
     bad = [one(tmp_path / f"bad{i}", b"nothing of use") for i in range(6)]
     assert common_sampling_rate(bad + records) == 100.0
     assert common_sampling_rate([*records, one(tmp_path / "a.sac"), one(tmp_path / "a.sac")]) == 50.0
-    with pytest.raises(ValueError, match="expected readable records, received none; bad0: expected a format"):
+    with pytest.raises(ValueError, match="expected readable records, received none; bad0: expected miniSEED, SAC"):
         common_sampling_rate(bad)
 
 
