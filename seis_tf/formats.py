@@ -103,8 +103,8 @@ def read_stream(content: bytes, any_path: str | Path | None = None) -> Stream:
         raise BadRecord("expected a waveform file, received a pickled Stream, which may run any code when read")
     if name is None and any_path is None:
         raise BadRecord(
-            f"expected {FORMATS}, received {_looks_like(content)} (--any-format of prepare, predict and plot takes "
-            "what else ObsPy reads, and may open other files that this one names: for files that you trust)"
+            f"expected {FORMATS}, received {_looks_like(content)} (--any-format takes what else ObsPy reads: for files "
+            "that you trust, it may open others that they name)"
         )
     if name is None:
         if any(word in content[:1000] for word in (b"WID1", b"XW01")):

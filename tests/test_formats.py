@@ -106,7 +106,7 @@ def test_a_file_that_names_another_is_refused_before_it_is_opened(tmp_path, form
     text = reason(path, path.read_bytes())
     assert text.startswith("expected miniSEED, SAC, GSE2, SEG-Y or SEG-2")
     assert "received what looks like a CSS wfdisc, a table of other files" in text
-    assert "--any-format of prepare, predict and plot" in text
+    assert "--any-format takes what else ObsPy reads" in text
     with pytest.raises(ValueError, match="expected miniSEED, SAC"):
         read_traces(path)
 

@@ -64,6 +64,7 @@ def predict(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     resample: Annotated[bool, typer.Option("--resample", help="Resample records of another rate.")] = False,
+    any_format: console.AnyFormat = False,
     origin_time: Annotated[
         str | None, typer.Option(help="DART: the earthquake's origin, e.g. 2018-01-23T09:31:40Z.")
     ] = None,
@@ -80,6 +81,7 @@ def predict(
         model,
         files,
         resample=resample,
+        any_format=any_format,
         origin_time=origin_time,
         epicentre=epicentre,
         latency_min=latency_min,
