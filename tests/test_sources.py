@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from signal import SIGSEGV, raise_signal
 
 import h5py
 import numpy as np
 import pytest
 
+from seis_tf import isolated, seisbench
+from seis_tf.seisbench import read_traces
 from seis_tf.settings.data import RecordSettings, WaveformSourceSettings
 from seis_tf.source_notes import notes_on
 from seis_tf.sources import Rejection, SourceRecord, list_records, source_fingerprint
@@ -332,3 +335,42 @@ def test_a_damaged_hdf5_file_is_named(tmp_path):
     gone = SourceRecord(str(tmp_path / "gone.hdf5"), "a", "1", "t", "", location="t$0,:", sampling_rate_hz=1.0)
     [rejection] = load_batch([gone], RecordSettings(), 1.0).rejected
     assert "expected a readable HDF5 file" in rejection.reason
+
+
+def test_a_trace_that_kills_the_reader_does_not_take_the_others_with_it(tmp_path, monkeypatch):
+    bucket = write_seisbench(tmp_path)
+    names = [f"bucket0${i},{c},:200" for i in range(3) for c in range(3)]
+    path, call, bad, calls = str(tmp_path / "waveforms.hdf5"), isolated.call, {names[4]}, []
+
+    def fault(function, path, locations, **limits):
+        calls.append(len(locations))
+        if bad & set(locations):  # as in HDF5's C code
+            return call(raise_signal, SIGSEGV, **limits)
+        return call(function, path, locations, **limits)
+
+    monkeypatch.setattr(isolated, "call", fault)
+    answers = list(read_traces(path, names))
+    text = (
+        f"expected the trace {names[4]}, received HDF5 that can't be read "
+        "(expected an answer, received the end of its process (signal SIGSEGV))"
+    )
+    assert answers[4] == text and calls == [9] + 9 * [1]
+    assert all(np.array_equal(answers[i], bucket[i // 3, i % 3]) for i in range(9) if i != 4)
+    # Each failure costs the start of a process: after three the rest is given up.
+    bad.update(names)
+    answers = list(read_traces(path, names))
+    assert len(answers) == 9 and len(set(answers[3:])) == 1 and calls[10:] == [9, 1, 1, 1]
+    assert answers[8].startswith(
+        "expected HDF5 that can be read, received a file on which 3 traces failed: expected an"
+    )
+
+
+def test_traces_are_read_in_parts_that_fit_into_memory(tmp_path, monkeypatch):
+    bucket = write_seisbench(tmp_path)
+    names = [f"bucket0${i},{c},:200" for i in range(3) for c in range(3)]
+    answers, calls, path = [], 0, str(tmp_path / "waveforms.hdf5")
+    monkeypatch.setattr(seisbench, "_BATCH_BYTES", 2000)  # two traces of 800 bytes, and the one that goes beyond it
+    while len(answers) < 9:
+        answers += seisbench._read_traces(path, names[len(answers) :])
+        calls += 1
+    assert calls == 3 and np.array_equal(np.reshape(answers, (3, 3, 200)), bucket)

@@ -138,7 +138,7 @@ def waveforms(
     )
     with console.progress("prepare", "records") as progress:
         if source.suffix == ".mat":
-            info = prepare_mat(source, out, job, groups_csv=labels_csv, progress=progress)
+            info = prepare_mat(source, out, job, groups_csv=labels_csv, progress=progress, note=console.note)
         else:
             info = prepare_waveforms(source, out, job, processes=processes, progress=progress, note=console.note)
     if mat is not None:
