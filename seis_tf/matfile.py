@@ -1,22 +1,28 @@
 """The exercise's `.mat` matrix: spectrograms flattened [frequency, time], one a column or row, the label last.
 
 Variables: `mSpec` [nx * ny + 1, record] or its transpose, `a_f` [ny] in Hz, `a_t` [nx] in s, `nx` (number of times),
-`ny` (number of frequencies). Labels are 0 noise, 1 AE, 2 UP, unless `class_names` (our addition) says otherwise.
+`ny` (number of frequencies). Labels are 0 noise, 1 AE, 2 UP, unless `class_names` says otherwise. `class_names`, and
+`group` (event ids) and `record_id` (names), both [record], are our additions: without them a matrix that is prepared
+again would put records of one event on both sides of a split.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from seis_tf import isolated
 from seis_tf.files import write_atomically
 from seis_tf.sources import read_table
 
 CLASS_NAMES = ("noise", "AE", "UP")
+_VARIABLES = ("mSpec", "a_f", "a_t", "nx", "ny", "class_names", "group", "record_id")
 
 
 class MatRecords(NamedTuple):
@@ -26,7 +32,8 @@ class MatRecords(NamedTuple):
         spectrograms: float32 [record, frequency, time], linear or logarithmic as they were stored.
         labels: int64 [record], positions in `class_names`.
         class_names: in the order of the labels.
-        groups: event ids [record] from the CSV; None without it, and then no score is by event.
+        groups: event ids [record] from the CSV, else from the file; None without either, and then no score is by event.
+        record_ids: names [record]; None where the file has none.
         frequencies_hz: float64 [frequency]; None where the file has none.
         times_s: float64 [time], centres of the frames; None where the file has none.
     """
@@ -35,6 +42,7 @@ class MatRecords(NamedTuple):
     labels: np.ndarray
     class_names: tuple[str, ...]
     groups: list[str] | None
+    record_ids: list[str] | None
     frequencies_hz: np.ndarray | None
     times_s: np.ndarray | None
 
@@ -50,19 +58,10 @@ def read_mat(path: Path, groups_csv: Path | None = None) -> MatRecords:
         ValueError: not such a file, shapes that don't fit (with the arithmetic), labels that are no class, NaN or Inf,
             or a CSV of another length.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     path = Path(path)
-    try:
-        content = loadmat(path)
-    except NotImplementedError as err:
-        raise ValueError(f"{path}: expected a MATLAB file up to version 7, received 7.3 (save with '-v7')") from err
-    except (OSError, ValueError, TypeError, MatReadError) as err:
-        raise ValueError(f"{path}: expected a MATLAB file, received {err}") from err
+    content = load_variables(path, _VARIABLES)
     if "mSpec" not in content:
-        names = ", ".join(name for name in content if not name.startswith("__"))
-        raise ValueError(f"{path}: expected the variable mSpec, received {names or 'no variables'}")
+        raise ValueError(f"{path}: expected the variable mSpec, received {', '.join(content) or 'no variables'}")
     frequencies, times = _axis(content, "a_f"), _axis(content, "a_t")
     n_frequencies = _count(path, content, "ny", "a_f", frequencies)
     n_times = _count(path, content, "nx", "a_t", times)
@@ -72,8 +71,63 @@ def read_mat(path: Path, groups_csv: Path | None = None) -> MatRecords:
     if bad.size:
         raise ValueError(f"{path}: expected finite values, received {rows[tuple(bad[0])]} in record {bad[0][0]}")
     spectrograms = rows[:, :-1].astype(np.float32).reshape(len(rows), n_frequencies, n_times)
-    groups = None if groups_csv is None else _groups(Path(groups_csv), len(rows))
-    return MatRecords(spectrograms, rows[:, -1].astype(np.int64), class_names, groups, frequencies, times)
+    groups = _texts(path, content, "group", len(rows))
+    if groups_csv is not None:
+        groups = _groups(Path(groups_csv), len(rows))
+    record_ids = _texts(path, content, "record_id", len(rows))
+    if record_ids is not None and len(set(record_ids)) < len(rows):
+        raise ValueError(
+            f"{path}: expected each record_id once, received {len(set(record_ids))} for {len(rows)} records"
+        )
+    labels = rows[:, -1].astype(np.int64)
+    return MatRecords(spectrograms, labels, class_names, groups, record_ids, frequencies, times)
+
+
+def load_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray | None]:
+    """Variables of a `.mat` file, read in a child process: SciPy's reader ends the whole process on some damaged files.
+
+    Returns:
+        All names in the file, in its order; values only of those asked for, None for the others.
+
+    Raises:
+        ValueError: it is no such file, damaged, or takes too long.
+    """
+    size_mb = path.stat().st_size / 1e6 if path.is_file() else 0
+    try:
+        # Compressed variables are larger in memory than in the file, and are copied there.
+        limits = {"seconds": 60 + size_mb, "memory_mb": 2048 + int(10 * size_mb)}
+        return isolated.call(_load_variables, str(path), tuple(names), **limits)
+    except ValueError as err:
+        raise ValueError(f"{path}: {err}") from err
+
+
+def _load_variables(path: str, names: tuple[str, ...]) -> dict[str, np.ndarray | None]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        if not os.path.isfile(path):
+            os.stat(path)
+            raise OSError("a folder, a device or a pipe")
+        content = loadmat(path, appendmat=False)
+    except NotImplementedError as err:
+        raise ValueError("expected a MATLAB file up to version 7, received 7.3 (save with '-v7')") from err
+    # What SciPy lets through from a damaged file.
+    except (OSError, ValueError, TypeError, IndexError, KeyError, EOFError, MatReadError, zlib.error) as err:
+        raise ValueError(f"expected a MATLAB file, received {err}") from err
+    return {name: value if name in names else None for name, value in content.items() if not name.startswith("__")}
+
+
+def _texts(path: Path, content: dict[str, np.ndarray | None], name: str, count: int) -> list[str] | None:
+    """A text for each record, without the blanks that MATLAB pads them with."""
+    if name not in content:
+        return None
+    # A text is a row of characters, or a cell: an array of one.
+    cells = [np.asarray(cell) for cell in np.atleast_1d(content[name]).ravel()]
+    texts = [str(cell.item()).rstrip() if cell.size == 1 else "" for cell in cells]
+    if len(texts) != count or "" in texts:
+        raise ValueError(f"{path}: expected {name} of {count} texts, received {len(texts) - texts.count('')}")
+    return texts
 
 
 def _axis(content: dict[str, np.ndarray], name: str) -> np.ndarray | None:
@@ -129,6 +183,8 @@ def write_mat(
     frequencies: np.ndarray,
     times: np.ndarray,
     class_names: Sequence[str] = CLASS_NAMES,
+    groups: Sequence[str] | None = None,
+    record_ids: Sequence[str] | None = None,
 ) -> None:
     """Writes the matrix, one record a column, so that `read_mat` and the exercise's own scripts read it.
 
@@ -139,6 +195,8 @@ def write_mat(
         frequencies: [frequency] in Hz.
         times: [time] in s.
         class_names: in the order of the labels; the exercise's are noise, AE, UP.
+        groups: [record] event ids, so that who prepares the matrix again can split by event.
+        record_ids: [record] names.
 
     Raises:
         ValueError: shapes or labels don't fit each other.
@@ -169,6 +227,9 @@ def write_mat(
         "ny": wanted[1],
         "class_names": np.array(class_names, dtype=str),
     }
+    for name, texts in (("group", groups), ("record_id", record_ids)):
+        if texts is not None:
+            content[name] = np.array(texts, dtype=str)
     buffer = io.BytesIO()
     savemat(buffer, content, format="5")
     write_atomically(Path(path), buffer.getvalue())

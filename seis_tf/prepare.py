@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import numpy as np
 from seis_tf import examples, lengths, shards, sources, waveforms
 from seis_tf.settings.data import WaveformJob
 from seis_tf.shards import SPLITS, DatasetInfo
+from seis_tf.source_notes import notes_on
 from seis_tf.spectrograms import spectrograms
-from seis_tf.writer import Batch, Progress, plan, write_dataset
+from seis_tf.writer import Batch, Progress, plan, rejections_first, write_dataset
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def prepare_waveforms(
     processes: int = 1,
     simulated: bool | None = None,
     progress: Progress = lambda done, total: None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> DatasetInfo:
     """Makes a data set of a folder of records, a labels CSV or a SeisBench data set.
 
@@ -75,6 +77,7 @@ def prepare_waveforms(
         processes: worker processes; the bytes written do not depend on it.
         simulated: whether the records are simulated; by default what `simulated.json` in the source says.
         progress: told the records done and the records in all.
+        note: told what the user should know of how the records are taken; see `source_notes.py`.
 
     Returns:
         What `dataset.json` says.
@@ -84,6 +87,8 @@ def prepare_waveforms(
             split, more records than `max_rejected` are bad, or `out` holds something else.
     """
     records, unusable = sources.list_records(Path(source), job.source)
+    for line in notes_on(records):
+        note(line)
     rate = job.record.resample_hz or job.record.sampling_rate_hz or waveforms.common_sampling_rate(records)
     class_names = tuple(sorted({record.class_name for record in records}))
     n_samples = job.record.length_samples or lengths.common_length(records, job.record, rate)
@@ -91,7 +96,9 @@ def prepare_waveforms(
     features = tuple(examples.waveform_features(job.spectrogram.shape(n_samples), n_samples, rate))
     encoder = WaveformEncoder(job, features, class_names, rate)
     by_split = _split_records(records, job)
-    _check_plan(by_split, class_names)
+    rejected = [{"file": r.file, "reason": r.reason} for r in unusable]
+    with rejections_first(rejected):
+        _check_plan(by_split, class_names)
     record_bytes = 256 + 4 * sum(int(np.prod(f.shape, dtype=int)) for f in features)
     tasks = plan("waveforms", out, by_split, encoder, record_bytes, job.shards.shard_mb)
     fingerprint = sources.source_fingerprint(records)
@@ -109,7 +116,6 @@ def prepare_waveforms(
         "simulated": (Path(source) / "simulated.json").is_file() if simulated is None else simulated,
         "fingerprint": fingerprint,
     }
-    rejected = [{"file": r.file, "reason": r.reason} for r in unusable]
     return write_dataset(out, tasks, header, rejected, job.shards.max_rejected, processes, progress)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,11 +57,13 @@ def prepare_mat(
     *,
     groups_csv: Path | None = None,
     progress: Progress = lambda done, total: None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> DatasetInfo:
     """Makes a data set of the exercise's matrix of spectrograms.
 
-    The matrix has no waveforms and no event ids. Without `groups_csv` each record is a group of its own, records of one
-    event may be on both sides of a split, and the data set says so ("ungrouped").
+    The matrix has no waveforms; event ids come from `groups_csv` or from its variable `group`, which `write_mat` writes
+    and the exercise has not. Without either each record is a group of its own, records of one event may be on both
+    sides of a split, and the data set says so ("ungrouped").
 
     Args:
         source: the `.mat` file, see `matfile.read_mat`.
@@ -68,6 +71,7 @@ def prepare_mat(
         job: split, shards and standardisation; `spectrogram.log` takes the logarithm of power that is still linear.
         groups_csv: CSV with a column `group`, a row for each record.
         progress: told the records done and the records in all.
+        note: told where event ids are missing.
 
     Raises:
         ValueError: as `matfile.read_mat` and `writer.write_dataset`; linear power is asked for, and the file holds
@@ -75,7 +79,12 @@ def prepare_mat(
     """
     mat = matfile.read_mat(Path(source), groups_csv)
     power = _scaled(mat.spectrograms, job, Path(source))
-    names = [f"{Path(source).stem}-{i:06d}" for i in range(len(power))]
+    names = mat.record_ids or [f"{Path(source).stem}-{i:06d}" for i in range(len(power))]
+    if mat.groups is None:
+        note(
+            f"{source} has no event ids (a variable group, or --labels-csv with a column group): records of one event "
+            "may lie on both sides of the split, and scores are too good then"
+        )
     groups = names if mat.groups is None else mat.groups
     items = [_MatItem(*item) for item in zip(power, map(int, mat.labels), groups, names, strict=True)]
     features = tuple(examples.waveform_features(power.shape[1:], None, None))
@@ -101,10 +110,12 @@ def write_mat(folder: Path, path: Path) -> None:
     """Writes all records of a data set as the exercise's matrix, splits one after the other: train, valid, test.
 
     Raises:
-        ValueError: the data set is not of spectrograms, or a shard is damaged.
+        ValueError: the data set is not of spectrograms of waveforms, or a shard is damaged.
     """
     info = shards.load_dataset(folder)
     info.feature("spectrogram")
+    if info.sampling_rate_hz is None:
+        raise ValueError(f"{folder}: expected a data set made of waveforms, received one made of such a matrix")
     records = [record for split in SPLITS for record in shards.iterate(folder, info, split)]
     job = WaveformJob.model_validate(info.job)
     frequencies, times = spectrograms.axes(job.spectrogram, job.record.length_samples, info.sampling_rate_hz)
@@ -115,6 +126,8 @@ def write_mat(folder: Path, path: Path) -> None:
         frequencies,
         times,
         info.class_names,
+        [str(record["group"]) for record in records] if info.grouped else None,
+        [str(record["record_id"]) for record in records],
     )
 
 

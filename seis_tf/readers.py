@@ -8,9 +8,9 @@ through ObsPy, which is imported only when such a file comes.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,6 @@ from seis_tf.formats import BadRecord, read_stream, unpacked
 from seis_tf.sources import SourceRecord
 
 if TYPE_CHECKING:
-    import h5py
     from obspy import Stream
 
 # What a miniSEED 2 header resolves. At 10 MHz that is 10 samples, and a trace in several records has seams that look
@@ -75,14 +74,13 @@ def read_traces(path: str | Path, any_format: bool = False) -> list[Trace]:
 
 def read_records(records: Iterable[SourceRecord]) -> Iterator[list[Trace] | BadRecord]:
     """For each record its joined traces, or why it can't be read: one bad file never stops the others."""
-    with ExitStack() as stack:
-        containers: dict[str, h5py.File] = {}
-        for record in records:
+    for container, several in itertools.groupby(records, lambda record: record.path if record.location else None):
+        if container is not None:
+            yield from _read_from_container(container, list(several))
+            continue
+        for record in several:
             try:
-                if record.location:
-                    answer = [_read_from_container(record, containers, stack)]
-                else:
-                    answer = join_pieces(read_pieces(record.path, record.any_format))
+                answer = join_pieces(read_pieces(record.path, record.any_format))
             except BadRecord as err:
                 answer = err
             yield answer
@@ -215,19 +213,15 @@ def pieces_of_stream(stream: Stream) -> list[Trace]:
     return pieces
 
 
-def _read_from_container(record: SourceRecord, containers: dict[str, h5py.File], stack: ExitStack) -> Trace:
-    from seis_tf import hdf5
-    from seis_tf.seisbench import read_trace
+def _read_from_container(path: str, records: list[SourceRecord]) -> Iterator[list[Trace] | BadRecord]:
+    from seis_tf.seisbench import read_traces as read_samples
 
-    try:
-        if record.path not in containers:
-            containers[record.path] = stack.enter_context(hdf5.open_file(record.path))
-        samples = read_trace(containers[record.path], record.location)
-    except OSError as err:
-        raise BadRecord(f"expected a readable HDF5 file, received {err}") from err
-    except ValueError as err:
-        raise BadRecord(str(err)) from err
-    return Trace(samples, record.sampling_rate_hz, record.station or record.record_id, 0)
+    answers = read_samples(path, [record.location for record in records])
+    for record, samples in zip(records, answers, strict=True):
+        if isinstance(samples, str):
+            yield BadRecord(samples)
+        else:
+            yield [Trace(samples, record.sampling_rate_hz, record.station or record.record_id, 0)]
 
 
 def join_pieces(pieces: list[Trace]) -> list[Trace]:

@@ -7,16 +7,22 @@ in bucketed form, `bucket0$3,:3,:1000`: a dataset and the index of the trace in 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
-from seis_tf import hdf5
+from seis_tf import hdf5, isolated
 from seis_tf.settings.data import WaveformSourceSettings
 from seis_tf.sources import SPLITS, Rejection, SourceRecord, read_table
+
+# Read by one call of a child process: enough for its cost not to count.
+_BATCH_BYTES = 64 * 2**20
+_BATCH_SECONDS = 120.0
+_MOST_FAILURES = 3  # each costs the start of a child process
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,8 @@ def list_traces(source: Path, settings: WaveformSourceSettings, rejected: list[R
 
 def _read_format(waveforms: Path) -> _Format:
     try:
-        with hdf5.open_file(waveforms) as file:
-            names = hdf5.find(file, "data_format") if file.get("data_format", getlink=True) else ()
-            found = {name: hdf5.find(file, f"data_format/{name}") for name in names}
-            hdf5.check_size(sum(item.nbytes for item in found.values()), "data_format")
-            values = {name: item[()] for name, item in found.items()}
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as err:
+        values = isolated.call(_format_values, waveforms)
+    except ValueError as err:
         raise ValueError(f"{waveforms}: expected an HDF5 file beside its metadata, received {err}") from err
     text = {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in values.items()}
     form = _Format(
@@ -152,33 +154,90 @@ def _one_component(trace_name: str, component: int, dimension_order: str) -> str
     return f"{dataset}${','.join(parts)}"
 
 
-def read_trace(file: h5py.File, location: str) -> np.ndarray:
-    """Samples of one trace.
+def _format_values(waveforms: Path) -> dict[str, Any]:
+    """The values in /data_format; called in a child process."""
+    try:
+        with hdf5.open_file(waveforms) as file:
+            names = hdf5.find(file, "data_format") if file.get("data_format", getlink=True) else ()
+            found = {name: hdf5.find(file, f"data_format/{name}") for name in names}
+            hdf5.check_size(sum(item.nbytes for item in found.values()), "data_format")
+            return {name: item[()] for name, item in found.items()}
+    except (OSError, KeyError, TypeError, AttributeError, RuntimeError) as err:
+        raise ValueError(str(err)) from err
+
+
+def read_traces(path: str, locations: Sequence[str]) -> Iterator[np.ndarray | str]:
+    """Samples of some traces of one file, in the order given.
+
+    HDF5 can end the process that reads a damaged file: it is read in a child process, many traces at a time. When that
+    dies the traces are read one by one, so that one bad trace does not take the others with it.
 
     Args:
-        file: an open `waveforms.hdf5`.
-        location: as in `SourceRecord.location`.
+        path: of a `waveforms.hdf5`.
+        locations: as in `SourceRecord.location`.
 
     Returns:
-        [sample], in the file's own type.
-
-    Raises:
-        ValueError: there is no such trace, or it is not one-dimensional.
+        for each trace its samples [sample] in the file's own type, or why there are none.
     """
+    position, at_once, failures = 0, len(locations), 0
+    while position < len(locations):
+        asked = locations[position : position + at_once]
+        try:
+            answers = isolated.call(_read_traces, path, asked, seconds=_BATCH_SECONDS)
+        except isolated.NoAnswer as err:
+            if len(asked) > 1:
+                at_once = 1
+                continue
+            failures += 1
+            answers = [f"expected the trace {asked[0]}, received HDF5 that can't be read ({err})"]
+            if failures == _MOST_FAILURES:
+                reason = f"expected HDF5 that can be read, received a file on which {failures} traces failed: {err}"
+                answers += [reason] * (len(locations) - position - 1)
+        except ValueError as err:
+            answers = [str(err)] * len(asked)
+        yield from answers
+        position += len(answers)
+
+
+def _read_traces(path: str, locations: Sequence[str]) -> list[np.ndarray | str]:
+    """The first of the traces, at least one and up to `_BATCH_BYTES`; called in a child process."""
+    answers: list[np.ndarray | str] = []
+    size, found = 0, {}
+    try:
+        file = hdf5.open_file(path)
+    except OSError as err:
+        raise ValueError(f"expected a readable HDF5 file, received {err}") from err
+    with file:
+        for location in locations:
+            try:
+                answers.append(_read_trace(file, location, found))
+                size += answers[-1].nbytes
+            except ValueError as err:
+                answers.append(str(err))
+            if size > _BATCH_BYTES:
+                break
+    return answers
+
+
+def _read_trace(file: h5py.File, location: str, found: dict[str, h5py.Group | h5py.Dataset]) -> np.ndarray:
+    """Samples of one trace; the group and the dataset, looked up, are kept in `found` for the next ones."""
     name, _, index = location.rpartition("$")
     try:
-        dataset = hdf5.find(file, f"data/{name}")
-        place = tuple(_slice(part) for part in index.split(","))
+        if "" not in found:
+            found[""] = hdf5.find(file, "data")
+        if name not in found:
+            found[name] = hdf5.find(found[""], name)
+        dataset, place = found[name], tuple(_slice(part) for part in index.split(","))
         sizes = (
             len(range(*part.indices(length))) if isinstance(part, slice) else 1
             for part, length in zip(place, dataset.shape, strict=True)
         )
         hdf5.check_size(math.prod(sizes, start=dataset.dtype.itemsize), location)
         samples = dataset[place]
-    except (KeyError, OSError, IndexError, TypeError, ValueError, AttributeError) as err:
+    except (KeyError, OSError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as err:
         raise ValueError(f"expected the trace {location}, received {err}") from err
-    if samples.ndim != 1:
-        raise ValueError(f"expected a trace of one dimension at {location}, received shape {samples.shape}")
+    if not isinstance(samples, np.ndarray) or samples.ndim != 1:
+        raise ValueError(f"expected a trace of one dimension at {location}, received shape {np.shape(samples)}")
     return samples
 
 

@@ -19,6 +19,9 @@ from seis_tf.settings.data import WaveformSourceSettings
 
 # Files that may lie beside the class folders: notes, tables of truth, StationXML. No record is looked for in them.
 NOTES = (".csv", ".html", ".json", ".md", ".pdf", ".txt", ".xml", ".yaml", ".yml")
+# What people and file managers leave in any folder.
+_LEFT_BEHIND = re.compile(r"(readme|licen[cs]e)(\..*)?|(eh)?thumbs\.db|desktop\.ini|icon\r|__macosx", re.IGNORECASE)
+_PACKED = (".gz", ".bz2", ".xz", ".zip")
 SPLITS = {"train": "train", "dev": "valid", "valid": "valid", "test": "test"}
 
 
@@ -73,8 +76,8 @@ def list_records(source: Path, settings: WaveformSourceSettings) -> tuple[list[S
 
     `settings.labels_csv` names a CSV with the columns file,class,group (and station, split, if wanted), files relative
     to `source`. Else, a folder with `metadata.csv` and `waveforms.hdf5` (or chunks of them) is a SeisBench data set.
-    Else each folder in `source` is a class, with files at any depth; hidden files and folders are skipped, and notes
-    beside the class folders (.csv, .json, .md, .txt, .xml, ...).
+    Else each folder in `source` is a class, with files at any depth; hidden files and folders are skipped, README,
+    Thumbs.db and the like, and notes beside the class folders (.csv, .json, .md, .txt, .xml, ...).
 
     Returns:
         the records, and those left out with the reason (a file name without a group id, say).
@@ -87,7 +90,7 @@ def list_records(source: Path, settings: WaveformSourceSettings) -> tuple[list[S
         raise ValueError(f"{source}: expected a folder, received {'a file' if source.exists() else 'nothing there'}")
     rejected: list[Rejection] = []
     if settings.labels_csv is not None:
-        records = list(_from_labels(source, Path(settings.labels_csv), rejected))
+        records = list(_from_labels(source, settings, rejected))
     elif any(source.glob("metadata*.csv")) and any(source.glob("waveforms*.hdf5")):
         # Only such a source needs h5py, and this module is imported by commands that must start at once.
         from seis_tf.seisbench import list_traces
@@ -102,6 +105,11 @@ def list_records(source: Path, settings: WaveformSourceSettings) -> tuple[list[S
     records.sort(key=lambda record: record.record_id)
     rejected.sort(key=lambda rejection: rejection.file)
     return records, rejected
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file or folder of that name holds no records wherever it lies: README, Thumbs.db, hidden ones, ..."""
+    return name.startswith(".") or _LEFT_BEHIND.fullmatch(name) is not None
 
 
 def source_fingerprint(records: Iterable[SourceRecord]) -> str:
@@ -145,17 +153,21 @@ def _from_folders(source: Path, settings: WaveformSourceSettings, rejected: list
         for prefix, folder, name, stem in _walk(source, class_name, rejected):
             group = find_group(name)
             if group is None or not group[1]:
-                reason = f"expected a name that matches {settings.group_pattern} for the group id, received {name}"
+                reason = (
+                    f"expected a name in which {settings.group_pattern} finds the event id, received {name} "
+                    "(another pattern: --group-pattern; a table of files: --labels-csv)"
+                )
                 rejected.append(Rejection(prefix + name, reason))
                 continue
             usable += 1
-            station = find_station(name) if find_station else None
+            station = find_station(_unpacked_name(name)) if find_station else None
             yield SourceRecord(
                 path=f"{folder}/{name}",
                 class_name=class_name,
                 group=group[1],
                 record_id=prefix + stem,
                 station=(station[1] or "") if station else "",
+                any_format=settings.any_format,
             )
         if not usable:
             why = [f"{bad.file}: {bad.reason}" for bad in rejected[rejected_before:][:1]] or ["no file"]
@@ -176,14 +188,20 @@ def _walk(source: Path, class_name: str, rejected: list[Rejection]) -> Iterator[
             yield prefix, folder.rstrip("/"), name, stem
 
 
+def _unpacked_name(name: str) -> str:
+    """The name without .gz and the like: a compressed record has the id and the station of the same one unpacked."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in _PACKED else name
+
+
 def _stems(names: list[str]) -> list[str]:
     """Names without suffix, or the names themselves where that would make two alike."""
-    stems = [os.path.splitext(name)[0] for name in names]
+    stems = [os.path.splitext(_unpacked_name(name))[0] for name in names]
     return stems if len(set(stems)) == len(stems) else names
 
 
 def _scan(folder: str, prefix: str, rejected: list[Rejection]) -> tuple[list[str], list[str]]:
-    """Sorted names of the folders and of the regular files in a folder, without hidden ones."""
+    """Sorted names of the folders and of the regular files in a folder, without those that are left behind anywhere."""
     folders, files = [], []
     try:
         entries = os.scandir(folder)
@@ -192,7 +210,7 @@ def _scan(folder: str, prefix: str, rejected: list[Rejection]) -> tuple[list[str
     with entries:
         for entry in entries:
             name = entry.name
-            if name.startswith("."):
+            if is_left_behind(name):
                 continue
             if not name.isascii() and name != (readable := name.encode("utf-8", "backslashreplace").decode()):
                 rejected.append(Rejection(prefix + readable, "expected a file name in UTF-8, received other bytes"))
@@ -212,8 +230,9 @@ def _refuse_loop(folder: str, entry: os.DirEntry[str]) -> None:
         raise ValueError(f"{entry.path}: expected a folder, received a link to a folder that holds it")
 
 
-def _from_labels(source: Path, labels: Path, rejected: list[Rejection]) -> Iterator[SourceRecord]:
+def _from_labels(source: Path, settings: WaveformSourceSettings, rejected: list[Rejection]) -> Iterator[SourceRecord]:
     """Records that a CSV names, one row a file."""
+    labels = Path(settings.labels_csv)
     rows: dict[str, dict[str, str]] = {}
     for line, row in read_table(labels, ("file", "class", "group")):
         file, class_name, split = row["file"], row["class"], row.get("split")
@@ -231,7 +250,15 @@ def _from_labels(source: Path, labels: Path, rejected: list[Rejection]) -> Itera
     for (file, row), stem in zip(rows.items(), _stems(list(rows)), strict=True):
         split = SPLITS[row["split"]] if row.get("split") else None
         path = os.path.join(source, file)
-        yield SourceRecord(path, row["class"], row["group"], stem, row.get("station", ""), split=split)
+        yield SourceRecord(
+            path,
+            row["class"],
+            row["group"],
+            stem,
+            row.get("station", ""),
+            split=split,
+            any_format=settings.any_format,
+        )
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:

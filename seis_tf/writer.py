@@ -15,6 +15,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -98,13 +99,13 @@ def write_dataset(
     rejected = rejected + [r for summary in summaries for r in summary["rejected"]]
     kept = sum(len(summary["labels"]) for summary in summaries)
     if len(rejected) > max_rejected * (kept + len(rejected)):
-        shown = "; ".join(f"{r['file']}: {r['reason']}" for r in rejected[:5])
         raise ValueError(
             f"{out}: expected at most {max_rejected:.1%} rejected records, received {len(rejected)} of "
-            f"{kept + len(rejected)}: {shown}{' ...' if len(rejected) > 5 else ''}"
+            f"{kept + len(rejected)}: {_shown(rejected)}"
         )
     splits = {split: _split_info(split, tasks, summaries, header.get("class_names", ())) for split in SPLITS}
-    _check_splits(splits, tasks, summaries, header)
+    with rejections_first(rejected):
+        _check_splits(splits, tasks, summaries, header)
     info = DatasetInfo(
         **header,
         normalisation=_normalisation(tasks, summaries),
@@ -116,6 +117,21 @@ def write_dataset(
     write_json(Path(out) / "dataset.json", info)
     _tidy(Path(out), tasks)
     return info
+
+
+def _shown(rejected: list[dict[str, str]]) -> str:
+    return "; ".join(f"{r['file']}: {r['reason']}" for r in rejected[:5]) + (" ..." if len(rejected) > 5 else "")
+
+
+@contextmanager
+def rejections_first(rejected: list[dict[str, str]]) -> Iterator[None]:
+    """What goes wrong with splits in this block may come of records that were rejected: they are named before it."""
+    try:
+        yield
+    except ValueError as err:
+        if not rejected:
+            raise
+        raise ValueError(f"{len(rejected)} rejected ({_shown(rejected)}), and of the others: {err}") from err
 
 
 _PLAN = ".plan.json"

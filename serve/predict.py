@@ -23,7 +23,7 @@ from seis_tf.serve.export import EXTRA, versions
 from seis_tf.serve.labels import STABLE, labels_of
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.sliding import windows_along
-from seis_tf.sources import SourceRecord
+from seis_tf.sources import SourceRecord, is_left_behind
 from seis_tf.spectrograms import spectrograms
 from seis_tf.windows import NEARLY_ALL
 
@@ -86,6 +86,7 @@ def predict(
     *,
     sampling_rate_hz: float | None = None,
     resample: bool = False,
+    any_format: bool = False,
     origin_time: str | None = None,
     epicentre: tuple[float, float] | None = None,
     latency_min: float = 0.0,
@@ -103,6 +104,7 @@ def predict(
             [minute, buoy] or [event, minute, buoy] of detided water column in metres with NaN for what is missing.
         sampling_rate_hz: of an array of waveforms.
         resample: bring records of another rate to the model's.
+        any_format: waveforms: files of whatever format ObsPy reads, which may open further files that these ones name.
         origin_time: DART: of the earthquake, e.g. `2018-01-23T09:31:40Z`; needed for records with dates.
         epicentre: DART: degrees east and north; else the fit says whether the source is outside the trained region.
         latency_min: DART: minutes before the window's end that have not been delivered yet.
@@ -125,7 +127,8 @@ def predict(
     if exported.metadata["task"] == "dart":
         from seis_tf.serve import predict_dart
 
-        _refuse(exported, {"sampling_rate_hz": sampling_rate_hz, "resample": resample or None, "slide_s": slide_s})
+        waveforms_only = {"resample": resample or None, "slide_s": slide_s, "any_format": any_format or None}
+        _refuse(exported, {"sampling_rate_hz": sampling_rate_hz} | waveforms_only)
         about = predict_dart.Event(origin_time, epicentre, latency_min)
         if isinstance(records, np.ndarray):
             return predict_dart.predict_arrays(exported, records, buoy_names, about, figures)
@@ -133,7 +136,7 @@ def predict(
     dart_only = {"origin_time": origin_time, "epicentre": epicentre, "buoy_names": buoy_names, "figures": figures}
     _refuse(exported, dart_only | {"latency_min": latency_min or None, "strict": strict or None})
     settings, rate_hz = _settings(exported, resample)
-    names, items = _traces(records, sampling_rate_hz)
+    names, items = _traces(records, sampling_rate_hz, any_format)
     if slide_s is not None:
         from seis_tf.serve import predict_slide
 
@@ -162,7 +165,9 @@ def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
 
 
 def list_files(records: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The files that paths, globs and folders stand for, each once, in the order given; hidden ones are left out.
+    """The files that paths, globs and folders stand for, each once, in the order given.
+
+    What lies in any folder (hidden files, README, Thumbs.db and the like) is left out.
 
     Raises:
         ValueError: one of them stands for nothing.
@@ -190,7 +195,7 @@ def _below(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
     files = (file for file in sorted(place.rglob("*")) if file.is_file())
-    return [file for file in files if not any(part.startswith(".") for part in file.relative_to(place).parts)]
+    return [file for file in files if not any(map(is_left_behind, file.relative_to(place).parts))]
 
 
 def _settings(exported: Exported, resample: bool) -> tuple[RecordSettings, float]:
@@ -207,7 +212,7 @@ def _settings(exported: Exported, resample: bool) -> tuple[RecordSettings, float
 
 
 def _traces(
-    records: str | Path | Sequence[str | Path] | Stream | np.ndarray, sampling_rate_hz: float | None
+    records: str | Path | Sequence[str | Path] | Stream | np.ndarray, sampling_rate_hz: float | None, any_format: bool
 ) -> tuple[list[str], Iterable[list[Trace] | BadRecord]]:
     """Names of the records, and for each its joined traces or why it can't be read."""
     if isinstance(records, np.ndarray):
@@ -220,7 +225,7 @@ def _traces(
     if hasattr(records, "traces"):
         return waveforms.records_of_stream(records)
     files = list_files(records)
-    return [str(file) for file in files], read_records(_source_record(file) for file in files)
+    return [str(file) for file in files], read_records(_source_record(file, any_format) for file in files)
 
 
 def _answers(exported: Exported, names: list[str], loaded: waveforms.Waveforms) -> list[Answer]:
@@ -298,8 +303,9 @@ def _as_stream(samples: np.ndarray, sampling_rate_hz: float | None) -> Stream:
     return Stream([Trace(np.ascontiguousarray(row), header | {"station": str(i)}) for i, row in enumerate(rows)])
 
 
-def _source_record(path: Path) -> SourceRecord:
-    return SourceRecord(path=str(path), class_name="", group="", record_id=str(path), station="")
+def _source_record(path: Path, any_format: bool) -> SourceRecord:
+    name = str(path)
+    return SourceRecord(path=name, class_name="", group="", record_id=name, station="", any_format=any_format)
 
 
 def _refuse(exported: Exported, options: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -163,3 +164,40 @@ def test_predict_prints_many_values_downwards(monkeypatch, capsys):
     lines = printed_by_predict(monkeypatch, capsys, answers)
     assert sum("acsza" in line for line in lines) == 12
     assert any(line.split()[1:-1] == ["weights_m", "acsza54", "│", "54"] for line in lines)
+
+
+def test_brackets_in_names_are_printed_as_they_are(dataset, tmp_path, monkeypatch, capsys):
+    content = json.loads((dataset / "dataset.json").read_text())
+    name = "AE/[bold]x[/b]_:cat:_[1].mseed"
+    content["rejected"] = [{"file": name, "reason": "expected [/x], received [red]"}]
+    content["duplicates"] = [[name, "[/]"]]
+    content["job"]["source"]["group_pattern"] = "^[^_]*_([/a]+)_"
+    folder = tmp_path / "[/data]"
+    folder.mkdir(parents=True)
+    info = shards.DatasetInfo.model_validate(content)
+    monkeypatch.setattr(shards, "load_dataset", lambda folder: info)
+    cli.app(["inspect", str(folder)], standalone_mode=False)
+    printed = capsys.readouterr().out
+    for text in (str(folder), name, "expected [/x], received [red]", "'[/]'", "^[^_]*_([/a]+)_"):
+        assert text in printed
+    answers = [{"record": f"{i}[/b].mseed", "class_name": "[/i]"} for i in range(2)]
+    lines = printed_by_predict(monkeypatch, capsys, answers)
+    assert sum("[/b].mseed" in line and "[/i]" in line for line in lines) == 2
+
+
+def test_any_format_is_asked_for_by_name(monkeypatch, tmp_path):
+    import obspy
+
+    from seis_tf.serve import predict as prediction
+
+    given = {}
+    monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: given.update(options) or [])
+    for options, expected in (([], False), (["--any-format"], True)):
+        cli.app(["predict", "MODELS/x", "records", *options], standalone_mode=False)
+        assert given["any_format"] is expected
+    trace = obspy.Trace(np.random.default_rng(0).normal(size=300), {"sampling_rate": 50.0})
+    trace.write(str(tmp_path / "x.slist"), format="SLIST")
+    result = CliRunner().invoke(cli.app, ["plot", str(tmp_path / "x.slist")])
+    assert "--any-format takes what else ObsPy reads" in str(result.exception)
+    result = CliRunner().invoke(cli.app, ["plot", str(tmp_path / "x.slist"), "--any-format"])
+    assert result.exit_code == 0 and "report.html" in result.stdout

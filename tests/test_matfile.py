@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from signal import SIGSEGV, raise_signal
 
 import numpy as np
 import pytest
 import scipy.io
 from scipy import signal
 
+from seis_tf import isolated
 from seis_tf.matfile import read_mat, write_mat
+from seis_tf.prepare_mat import prepare_mat
+from seis_tf.prepare_mat import write_mat as write_dataset_as_mat
+from seis_tf.settings.data import WaveformJob
+from seis_tf.shards import SPLITS, iterate, load_dataset
 
 N_FREQUENCIES, N_TIMES = 65, 101
+MAT_JOB = WaveformJob.model_validate({"spectrogram": {"nperseg": 14, "noverlap": 7, "nfft": 14}})
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +90,71 @@ def test_groups_come_from_a_csv_in_the_matrix_order(tmp_path, exercise):
     (tmp_path / "g.csv").write_text("group\nev1\nev2\n")
     with pytest.raises(ValueError, match=r"g\.csv: expected a group for each of 6 records, received 2"):
         read_mat(path, tmp_path / "g.csv")
+
+
+@pytest.mark.parametrize("as_cells", [False, True])
+def test_event_ids_and_names_come_from_the_file(tmp_path, exercise, as_cells):
+    groups, names = ["ev1", "ev22", "ev1", "é 3", "4", "4"], [f"AE/{i}" * (i + 1) for i in range(6)]
+    written = {"group": groups, "record_id": names}
+    if as_cells:  # as MATLAB writes {'ev1', 'ev22', ...}
+        written = {name: np.array([texts], dtype=object) for name, texts in written.items()}
+    records = read_mat(save(tmp_path / "m.mat", exercise, **written))
+    assert records.groups == groups and records.record_ids == names
+    (tmp_path / "g.csv").write_text("group\n" + "other\n" * 6)
+    assert read_mat(tmp_path / "m.mat", tmp_path / "g.csv").groups == ["other"] * 6
+    for changes, message in (
+        ({"group": groups[:5]}, "m.mat: expected group of 6 texts, received 5"),
+        ({"group": [*groups[:5], ""]}, "m.mat: expected group of 6 texts, received 5"),
+        ({"record_id": ["a", *names[1:5], "a"]}, "m.mat: expected each record_id once, received 5 for 6 records"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_mat(save(tmp_path / "m.mat", exercise, **(written | changes)))
+
+
+def prepared(source: Path, out: Path, **options):
+    notes: list[str] = []
+    info = prepare_mat(source, out, MAT_JOB, note=notes.append, **options)
+    records = [record | {"split": split} for split in SPLITS for record in iterate(out, info, split)]
+    return info, {str(record["record_id"]): record for record in records}, notes
+
+
+def test_a_matrix_that_was_written_here_is_split_by_event_again(tmp_path, tiny_waveforms):
+    write_dataset_as_mat(tiny_waveforms, tmp_path / "m.mat")
+    info, records, notes = prepared(tmp_path / "m.mat", tmp_path / "out")
+    before = load_dataset(tiny_waveforms)
+    original = [record | {"split": split} for split in SPLITS for record in iterate(tiny_waveforms, before, split)]
+    assert info.grouped and notes == [] and len(records) == len(original) == 108
+    for record in original:
+        again = records[str(record["record_id"])]
+        assert (again["group"], again["label"]) == (record["group"], record["label"])
+        assert np.array_equal(again["spectrogram"], record["spectrogram"])
+    splits = {group: {r["split"] for r in records.values() if r["group"] == group} for group in ("AE000", "UP003")}
+    assert all(len(found) == 1 for found in splits.values())
+    assert {r["group"]: r["split"] for r in records.values()} == {r["group"]: r["split"] for r in original}
+
+
+def test_the_exercises_own_matrix_is_prepared_and_said_to_be_ungrouped(tmp_path, tiny_waveforms):
+    write_dataset_as_mat(tiny_waveforms, tmp_path / "m.mat")
+    content = {k: v for k, v in scipy.io.loadmat(tmp_path / "m.mat").items() if not k.startswith("__")}
+    for name in ("group", "record_id", "class_names"):
+        del content[name]
+    scipy.io.savemat(tmp_path / "plain.mat", content)
+    info, records, notes = prepared(tmp_path / "plain.mat", tmp_path / "out")
+    assert not info.grouped and len(records) == 108 and "plain-000000" in records
+    [note] = notes
+    assert "plain.mat has no event ids (a variable group, or --labels-csv with a column group)" in note
+    with pytest.raises(ValueError, match="expected a data set made of waveforms, received one made of such a matrix"):
+        write_dataset_as_mat(tmp_path / "out", tmp_path / "again.mat")
+
+
+def test_a_file_that_kills_its_reader_is_named(tmp_path, exercise, monkeypatch):
+    path, call = save(tmp_path / "m.mat", exercise), isolated.call
+    fault = (raise_signal, SIGSEGV)  # as in SciPy's C code
+    monkeypatch.setattr(isolated, "call", lambda *arguments, **limits: call(*fault, **limits))
+    with pytest.raises(
+        ValueError, match=r"m\.mat: expected an answer, received the end of its process \(signal SIGSEGV"
+    ):
+        read_mat(path)
 
 
 @pytest.mark.parametrize(

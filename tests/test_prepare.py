@@ -287,3 +287,38 @@ def test_real_records(shared_data, tmp_path):
     assert info.feature("spectrogram").shape == (65, 101)
     assert info.rejected == () and not info.simulated
     assert verify(tmp_path / "out") == []
+
+
+def test_what_was_rejected_is_said_before_what_is_wrong_with_the_splits(raw, tmp_path):
+    copy = tmp_path / "raw"
+    shutil.copytree(raw, copy)
+    (copy / "AE" / "noevent.mseed").write_bytes(b"x")
+    for path in (copy / "UP").iterdir():
+        path.write_bytes(b"hello")
+    # All records of UP are bad: without their reasons it would seem to be the split's fault.
+    job = JOB.model_copy(update={"shards": JOB.shards.model_copy(update={"max_rejected": 1.0})})
+    with pytest.raises(ValueError) as error:
+        prepare_waveforms(copy, tmp_path / "out", job)
+    text = str(error.value)
+    assert "rejected (AE/noevent.mseed: expected a name in which" in text
+    assert text.index("hello") < text.index("and of the others: ") < text.index("received none of UP")
+    # Of a class with one event it is plain before anything is read.
+    for path in sorted((copy / "UP").iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(ValueError, match=r"^1 rejected \(AE/noevent.mseed: .*and of the others: split"):
+        prepare_waveforms(copy, tmp_path / "other", job)
+
+
+def test_notes_on_the_records_are_told(raw, tmp_path):
+    lines = []
+    prepare_waveforms(raw, tmp_path / "plain", JOB, note=lines.append)
+    assert lines == []
+    copy = tmp_path / "raw"
+    shutil.copytree(raw, copy)
+    for number, path in enumerate(sorted((copy / "noise").iterdir())[:2]):
+        path.rename(path.with_name(f"x_1_S_{'BHZ' if number else 'BHN'}.mseed"))
+    prepare_waveforms(copy, tmp_path / "out", JOB, note=lines.append)
+    assert lines == [
+        "2 of 120 records are components of 1 (as noise/x_1_S_BH?): each component is taken as a record of its own, on "
+        "one side of the split by their event id"
+    ]

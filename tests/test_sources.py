@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
+from signal import SIGSEGV, raise_signal
 
 import h5py
 import numpy as np
 import pytest
 
+from seis_tf import isolated, seisbench
+from seis_tf.seisbench import read_traces
 from seis_tf.settings.data import RecordSettings, WaveformSourceSettings
+from seis_tf.source_notes import notes_on
 from seis_tf.sources import Rejection, SourceRecord, list_records, source_fingerprint
 from seis_tf.waveforms import common_sampling_rate, load_batch
 
@@ -50,8 +55,69 @@ def test_a_name_without_a_group_is_rejected_and_the_others_go_on(tmp_path):
     touch(tmp_path, "A/e_1_x.mseed", "A/nogroup.mseed", "B/e_2_x.mseed")
     records, rejected = list_records(tmp_path, FOLDERS)
     assert len(records) == 2
-    expected = r"expected a name that matches ^[^_]*_([^_]+)_ for the group id, received nogroup.mseed"
+    expected = (
+        r"expected a name in which ^[^_]*_([^_]+)_ finds the event id, received nogroup.mseed "
+        "(another pattern: --group-pattern; a table of files: --labels-csv)"
+    )
     assert rejected == [Rejection("A/nogroup.mseed", expected)]
+
+
+def test_what_lies_in_any_folder_is_no_record(tmp_path):
+    left = ["README", "Readme.txt", "README.md", "LICENSE", "Thumbs.db", "thumbs.db", "desktop.ini", ".DS_Store"]
+    touch(tmp_path, "A/e_1_x.mseed", "B/e_2_x.mseed", *left, *(f"A/{name}" for name in left), "__MACOSX/B/e_3_x.mseed")
+    # Whatever else has no event id is still a record that is missing.
+    touch(tmp_path, "A/notes.txt", "A/readme2.mseed")
+    records, rejected = list_records(tmp_path, FOLDERS)
+    assert [r.record_id for r in records] == ["A/e_1_x", "B/e_2_x"]
+    assert [r.file for r in rejected] == ["A/notes.txt", "A/readme2.mseed"]
+
+
+def test_a_compressed_record_has_the_id_and_station_of_the_same_one_unpacked(tmp_path):
+    touch(tmp_path, "A/e_1_OL07.mseed.gz", "A/e_2_OL08.mseed", "B/e_3_OL09.sac.BZ2", "B/e_4_x.gz")
+    records, _ = list_records(tmp_path, FOLDERS)
+    assert [(r.record_id, r.group, r.station) for r in records] == [
+        ("A/e_1_OL07", "1", "OL07"),
+        ("A/e_2_OL08", "2", "OL08"),
+        ("B/e_3_OL09", "3", "OL09"),
+        ("B/e_4_x", "4", ""),
+    ]
+    touch(tmp_path, "A/e_2_OL08.mseed.gz")
+    assert [r.record_id for r in list_records(tmp_path, FOLDERS)[0]][1:3] == ["A/e_2_OL08.mseed", "A/e_2_OL08.mseed.gz"]
+
+
+def test_any_format_reaches_each_record(tmp_path):
+    touch(tmp_path, "A/e_1_x", "B/e_2_x")
+    settings = write_labels(tmp_path / "labels.csv", "file,class,group\nA/e_1_x,A,1\nB/e_2_x,B,2\n")
+    for given in (FOLDERS, settings):
+        assert [r.any_format for r in list_records(tmp_path, given)[0]] == [False, False]
+        asked = given.model_copy(update={"any_format": True})
+        assert [r.any_format for r in list_records(tmp_path, asked)[0]] == [True, True]
+
+
+# notes
+
+
+def test_components_of_one_record_are_told(tmp_path):
+    names = [f"A/UW_ev{event}_S{s}_EH{c}.mseed" for event in (1, 2) for s in (1, 2) for c in "ZNE"]
+    touch(tmp_path, *names, "A/UW_ev3_S1_EHZ.mseed", "B/UW_ev4_S1_HHZ.mseed", "B/XX_ev5_S1_ZEHZE.mseed")
+    records, _ = list_records(tmp_path, FOLDERS)
+    assert notes_on(records) == [
+        "12 of 15 records are components of 4 (as A/UW_ev1_S1_EH?): each component is taken as a record of its own, on "
+        "one side of the split by their event id"
+    ]
+    apart = [dataclasses.replace(r, group=r.record_id) if "ev2_S1" in r.record_id else r for r in records]
+    assert notes_on(apart)[0].endswith("record of its own, but 1 of these have several event ids")
+    assert notes_on([r for r in records if r.record_id.endswith("Z")]) == []
+
+
+def test_traces_without_an_event_are_told(tmp_path):
+    write_seisbench(tmp_path)
+    records, _ = list_records(tmp_path, SEISBENCH)
+    assert notes_on(records) == [
+        "1 of 4 traces name no event: each is taken as an event of its own, and those that belong together may lie on "
+        "both sides of the split"
+    ]
+    assert notes_on([r for r in records if r.record_id != "alone"]) == []
 
 
 def test_names_that_differ_in_the_suffix_only_keep_it(tmp_path):
@@ -90,7 +156,7 @@ def test_a_name_that_is_no_utf8_is_rejected_readably(tmp_path):
         (["A/e_1_x.mseed"], r"expected records of at least two classes, received \['A'\]"),
         (["A/e_1_x.mseed", "B/e_1_x.mseed", "e_1_x.mseed", "e_2_x.mseed"], "received the file e_1_x.mseed and 1 more"),
         (["A/e_1_x.mseed", "B/.hidden"], "expected records of class B, received none that can be used: no file"),
-        (["A/e_1_x.mseed", "B/bad"], "class B, received none that can be used: B/bad: expected a name that matches"),
+        (["A/e_1_x.mseed", "B/bad"], "class B, received none that can be used: B/bad: expected a name in which"),
     ],
 )
 def test_a_source_that_is_not_laid_out_as_classes_is_refused(tmp_path, names, message):
@@ -108,8 +174,10 @@ def test_a_source_that_is_no_folder_is_refused(tmp_path):
 
 @pytest.mark.parametrize("pattern", ["([", "_x_"])
 def test_a_pattern_without_a_group_is_refused(pattern):
-    with pytest.raises(ValueError, match="expected a regular expression"):
+    with pytest.raises(ValueError, match="expected a regular expression.*--group-pattern takes one, --labels-csv"):
         WaveformSourceSettings(group_pattern=pattern)
+    with pytest.raises(ValueError, match="expected a regular expression"):
+        WaveformSourceSettings(station_pattern=pattern)
 
 
 def write_labels(path: Path, text: str) -> WaveformSourceSettings:
@@ -267,3 +335,42 @@ def test_a_damaged_hdf5_file_is_named(tmp_path):
     gone = SourceRecord(str(tmp_path / "gone.hdf5"), "a", "1", "t", "", location="t$0,:", sampling_rate_hz=1.0)
     [rejection] = load_batch([gone], RecordSettings(length_samples=1024), 1.0).rejected
     assert "expected a readable HDF5 file" in rejection.reason
+
+
+def test_a_trace_that_kills_the_reader_does_not_take_the_others_with_it(tmp_path, monkeypatch):
+    bucket = write_seisbench(tmp_path)
+    names = [f"bucket0${i},{c},:200" for i in range(3) for c in range(3)]
+    path, call, bad, calls = str(tmp_path / "waveforms.hdf5"), isolated.call, {names[4]}, []
+
+    def fault(function, path, locations, **limits):
+        calls.append(len(locations))
+        if bad & set(locations):  # as in HDF5's C code
+            return call(raise_signal, SIGSEGV, **limits)
+        return call(function, path, locations, **limits)
+
+    monkeypatch.setattr(isolated, "call", fault)
+    answers = list(read_traces(path, names))
+    text = (
+        f"expected the trace {names[4]}, received HDF5 that can't be read "
+        "(expected an answer, received the end of its process (signal SIGSEGV))"
+    )
+    assert answers[4] == text and calls == [9] + 9 * [1]
+    assert all(np.array_equal(answers[i], bucket[i // 3, i % 3]) for i in range(9) if i != 4)
+    # Each failure costs the start of a process: after three the rest is given up.
+    bad.update(names)
+    answers = list(read_traces(path, names))
+    assert len(answers) == 9 and len(set(answers[3:])) == 1 and calls[10:] == [9, 1, 1, 1]
+    assert answers[8].startswith(
+        "expected HDF5 that can be read, received a file on which 3 traces failed: expected an"
+    )
+
+
+def test_traces_are_read_in_parts_that_fit_into_memory(tmp_path, monkeypatch):
+    bucket = write_seisbench(tmp_path)
+    names = [f"bucket0${i},{c},:200" for i in range(3) for c in range(3)]
+    answers, calls, path = [], 0, str(tmp_path / "waveforms.hdf5")
+    monkeypatch.setattr(seisbench, "_BATCH_BYTES", 2000)  # two traces of 800 bytes, and the one that goes beyond it
+    while len(answers) < 9:
+        answers += seisbench._read_traces(path, names[len(answers) :])
+        calls += 1
+    assert calls == 3 and np.array_equal(np.reshape(answers, (3, 3, 200)), bucket)

@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,11 +25,19 @@ from rich.table import Table
 
 from seis_tf import startup
 
+# No markup: [/b] in a file's name is a part of the name, and so is :cat:.
+_PLAIN_TEXT = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
 # Into a file or a pipe, tables are as wide as they need to be: cut-off names would be of no use there.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(**_PLAIN_TEXT, width=None if sys.stdout.isatty() else 200)
+err = Console(**_PLAIN_TEXT, stderr=True)
 _PLAIN_SECONDS = 5.0
 
+AnyFormat = Annotated[
+    bool,
+    typer.Option(
+        "--any-format", help="Take whatever ObsPy reads: it may open files that a record names, so trust the records."
+    ),
+]
 
 _verbose = False
 
@@ -46,7 +55,12 @@ def load_tensorflow() -> None:
 
 def fail(message: str) -> None:
     """One line about what is wrong."""
-    err.print(f"seis-tf: {message}", style="red", markup=False)
+    err.print(f"seis-tf: {message}", style="red")
+
+
+def note(message: str) -> None:
+    """One line about something that is not wrong and should be known."""
+    err.print(f"note: {message}", style="yellow")
 
 
 def tell_warning(message: Warning | str, *_: object) -> None:
@@ -90,14 +104,14 @@ def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(what, total=None, rate="", note="")
@@ -125,4 +139,4 @@ class _Plain:
         rate = "not one yet"  # nothing to tell a time left from
         if done:
             rate = f"{done / seconds:,.4g}/s, {seconds * (total - done) / done:.0f} s left"
-        err.print(f"{self.what}: {done}/{total} {self.unit}, {rate} {note}".rstrip(), markup=False)
+        err.print(f"{self.what}: {done}/{total} {self.unit}, {rate} {note}".rstrip())

@@ -84,6 +84,7 @@ def waveforms(
     length_samples: Annotated[
         int | None, typer.Option(help="Samples used of each record; by default as many as the records have.")
     ] = None,
+    any_format: console.AnyFormat = False,
     anchor: Annotated[str | None, typer.Option(help="start, center or onset.")] = None,
     detrend: Annotated[str | None, typer.Option(help="linear, constant or none.")] = None,
     bandpass_hz: Annotated[tuple[float, float] | None, typer.Option(help="Corners of a zero-phase band-pass.")] = None,
@@ -116,6 +117,7 @@ def waveforms(
             "source.labels_csv": None if labels_csv is None else str(labels_csv),
             "source.group_pattern": group_pattern,
             "source.seisbench_class": seisbench_class,
+            "source.any_format": any_format or None,
             "record.length_samples": length_samples,
             "record.anchor": anchor,
             "record.detrend": detrend,
@@ -138,9 +140,9 @@ def waveforms(
     )
     with console.progress("prepare", "records") as progress:
         if source.suffix == ".mat":
-            info = prepare_mat(source, out, job, groups_csv=labels_csv, progress=progress)
+            info = prepare_mat(source, out, job, groups_csv=labels_csv, progress=progress, note=console.note)
         else:
-            info = prepare_waveforms(source, out, job, processes=processes, progress=progress)
+            info = prepare_waveforms(source, out, job, processes=processes, progress=progress, note=console.note)
     if mat is not None:
         write_mat(out, mat)
     _show(out, info, json)
@@ -181,7 +183,7 @@ def demo(
     console.load_tensorflow()
     from seis_tf.demo import demo as run_demo
 
-    console.out.print(str(run_demo(out, lambda line: console.err.print(line, markup=False)).resolve()))
+    console.out.print(str(run_demo(out, console.err.print).resolve()))
 
 
 def inspect(dataset: Annotated[Path, typer.Argument(help="Data set folder.")], json: Json = False) -> None:
@@ -212,6 +214,7 @@ def plot(
     what: Annotated[list[Path], typer.Argument(help="A data set folder, or waveform files.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the figures; default NAME-figures.")] = None,
     per_class: Annotated[int, typer.Option(help="Records of each class of a data set.")] = 3,
+    any_format: console.AnyFormat = False,
 ) -> None:
     """Example records: waveform over spectrogram, linear beside log; a weak one; signal against noise."""
     out = out or what[0].with_name(f"{what[0].name}-figures")
@@ -222,7 +225,7 @@ def plot(
     else:
         from seis_tf.judgement.file_plots import plot_files
 
-        paths = plot_files(what, out)
+        paths = plot_files(what, out, any_format)
     for path in paths:
         console.out.print(str(path))
 

@@ -68,6 +68,7 @@ def predict(
         float | None,
         typer.Option(metavar="SECONDS", help="Answer along each record, a window every so many seconds."),
     ] = None,
+    any_format: console.AnyFormat = False,
     origin_time: Annotated[
         str | None, typer.Option(help="DART: the earthquake's origin, e.g. 2018-01-23T09:31:40Z.")
     ] = None,
@@ -87,6 +88,7 @@ def predict(
         model,
         files,
         resample=resample,
+        any_format=any_format,
         origin_time=origin_time,
         epicentre=epicentre,
         latency_min=latency_min,

@@ -19,15 +19,16 @@ from seis_tf.waveforms import signal_to_noise_db
 _FRAMES = 50  # of a trace, one after the other; as the exercise has them with 1,024 samples
 
 
-def plot_files(files: Sequence[Path | str], out: Path | str) -> list[Path]:
+def plot_files(files: Sequence[Path | str], out: Path | str, any_format: bool = False) -> list[Path]:
     """Draws every trace of some waveform files: detrended, its spectrogram in linear and in log power, and its spectra.
 
     Frames grow with the trace, so that there are about a hundred, half overlapping; at 1,024 samples they are the
     exercise's (20, 10, 128).
 
     Args:
-        files: miniSEED, SAC or whatever else ObsPy reads.
+        files: miniSEED, SAC and the other formats of `readers.py`.
         out: folder for the page and `figures/`; made when it is not there.
+        any_format: whatever else ObsPy reads, which may open files that these ones name.
 
     Returns:
         The page, then the figures.
@@ -39,7 +40,7 @@ def plot_files(files: Sequence[Path | str], out: Path | str) -> list[Path]:
     for number, file in enumerate(files, start=1):
         pictures = [
             picture
-            for part, trace in enumerate(read_traces(file), start=1)
+            for part, trace in enumerate(read_traces(file, any_format), start=1)
             for picture in _pictures(trace, f"file_{number:03d}_{part:02d}", Path(file).name)
         ]
         sections.append(Section(Path(file).name, [], (), pictures))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from seis_tf.config import Fraction, Settings
 
@@ -108,6 +108,7 @@ class WaveformSourceSettings(Settings):
     station_pattern: str | None = Field(
         r"_([^_]+)\.[^.]+$", description="regular expression on the file name; group 1 is the sensor or station"
     )
+    any_format: bool = Field(False, description="take whatever ObsPy reads, which may open files that a record names")
     labels_csv: str | None = Field(None, description="CSV with columns file,class,group instead of folders and pattern")
     seisbench_class: str | None = Field(None, description="SeisBench metadata column that holds the class")
     seisbench_group: str = Field("source_id", description="SeisBench metadata column that holds the event")
@@ -115,15 +116,18 @@ class WaveformSourceSettings(Settings):
 
     @field_validator("group_pattern", "station_pattern")
     @classmethod
-    def _pattern_has_a_group(cls, pattern: str | None) -> str | None:
+    def _pattern_has_a_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
         if pattern is None:
             return None
+        other = (
+            "; --group-pattern takes one, --labels-csv a table of files" if info.field_name == "group_pattern" else ""
+        )
         try:
             groups = re.compile(pattern).groups
         except re.error as err:
-            raise ValueError(f"expected a regular expression, received {pattern!r} ({err})") from err
+            raise ValueError(f"expected a regular expression, received {pattern!r} ({err}){other}") from err
         if groups < 1:
-            raise ValueError(f"expected a regular expression with a (group), received {pattern!r}")
+            raise ValueError(f"expected a regular expression with a (group), received {pattern!r}{other}")
         return pattern
 
 
