@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +61,18 @@ class Waveforms:
     content_hash: list[bytes]
     kept: np.ndarray
     rejected: list[Rejection]
+
+    def take(self, rows: np.ndarray) -> Waveforms:
+        """Only these of the good records [record]."""
+        return replace(
+            self,
+            samples=self.samples[rows],
+            snr_db=self.snr_db[rows],
+            peak_amplitude=self.peak_amplitude[rows],
+            clipped=self.clipped[rows],
+            content_hash=[self.content_hash[row] for row in rows],
+            kept=self.kept[rows],
+        )
 
 
 def load_batch(records: list[SourceRecord], settings: RecordSettings, sampling_rate_hz: float) -> Waveforms:

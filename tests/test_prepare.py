@@ -23,7 +23,7 @@ from seis_tf.synthetic.labquakes import write_labquakes
 
 JOB = WaveformJob.model_validate(
     {"record": {"length_samples": 256}, "spectrogram": {"nperseg": 32, "noverlap": 0, "nfft": 32}}
-    | {"split": {"valid_fraction": 0.25, "test_fraction": 0.25, "seed": 1}, "shards": {"shard_mb": 0.05}}
+    | {"split": {"valid_fraction": 0.25, "test_fraction": 0.25, "seed": 1, "method": "hash"}, "shards": {"shard_mb": 0.05}}
 )
 
 
@@ -86,7 +86,7 @@ def test_two_processes_give_the_same_bytes(raw, prepared, tmp_path):
     assert told[0] == (0, 120) and told[-1] == (120, 120)
 
 
-def test_forked_processes_give_the_same_bytes(raw, prepared, tmp_path):
+def test_forked_processes_give_the_same_bytes(raw, prepared, tmp_path, monkeypatch):
     # Without TensorFlow and with one thread, as at the command line: the workers are forked (here they are not).
     write_json(tmp_path / "job.json", JOB)
     code = (
@@ -98,6 +98,7 @@ def test_forked_processes_give_the_same_bytes(raw, prepared, tmp_path):
     arguments = [sys.executable, "-c", code, str(raw), str(tmp_path / "two"), str(tmp_path / "job.json")]
     subprocess.run(arguments, check=True)
     assert contents(tmp_path / "two") == contents(prepared)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
     assert writer._context().get_start_method() == "forkserver"
 
 
