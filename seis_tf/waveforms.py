@@ -210,7 +210,8 @@ def _add_block(batch: _Batch, pending: list[tuple[int, list[Trace]]], target: Ta
     remove_trend(rows, target.settings.detrend)
     peak = np.abs(rows).max(axis=1)
     # What rounding leaves of a straight line is no signal; and what float32 can't hold would end as Inf or 0.
-    fits = (peak > 1e-12 * scale) & (peak >= FLOAT32.tiny) & (peak <= FLOAT32.max)
+    rounding = np.array([_rounding(window.raw) for _, _, window in good])
+    fits = (peak > rounding * scale) & (peak >= FLOAT32.tiny) & (peak <= FLOAT32.max)
     usable = finite & ~dead & fits
     for number in np.flatnonzero(~usable):
         position, _, window = good[number]
@@ -246,10 +247,15 @@ def _examine(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.isfinite(low) & np.isfinite(high), low == high, is_clipped(rows, low, high)
 
 
+def _rounding(raw: np.ndarray) -> float:
+    """Part of its largest sample below which a record's signal is rounding; of float32 the exported graph's limit."""
+    return 2 * float(FLOAT32.eps) if raw.dtype in (np.float32, np.float16) else 1e-12
+
+
 def _no_signal(raw: np.ndarray, peak: float, scale: float) -> str:
     if raw.min() == raw.max():
         return f"expected a trace that varies, received {raw.size} samples of {raw[0]:g}"
-    if peak <= 1e-12 * scale:
+    if peak <= _rounding(raw) * scale:
         return f"expected a trace that varies, received a straight line from {raw[0]:g} to {raw[-1]:g}"
     return f"expected amplitudes that 32-bit floats hold, received {peak:g}"
 

@@ -23,7 +23,10 @@ from seis_tf.synthetic.labquakes import write_labquakes
 
 JOB = WaveformJob.model_validate(
     {"record": {"length_samples": 256}, "spectrogram": {"nperseg": 32, "noverlap": 0, "nfft": 32}}
-    | {"split": {"valid_fraction": 0.25, "test_fraction": 0.25, "seed": 1, "method": "hash"}, "shards": {"shard_mb": 0.05}}
+    | {
+        "split": {"valid_fraction": 0.25, "test_fraction": 0.25, "seed": 1, "method": "hash"},
+        "shards": {"shard_mb": 0.05},
+    }
 )
 
 
