@@ -103,7 +103,7 @@ def dataset_for(model: str, data: Path, work: Path) -> Path:
     if (folder / "dataset.json").is_file():
         return folder
     if model != "conv1d":
-        prepare_waveforms(data / "lab", folder, WaveformJob())
+        prepare_waveforms(data / "lab", folder, WaveformJob.model_validate({"split": {"method": "hash"}}))
         return folder
     greens = load_greens()
     quakes = fakequakes.simulate(FakequakeSettings(), greens, EVENTS, 0)

@@ -91,3 +91,11 @@ def merge(tree: dict[str, Any], over: dict[str, Any]) -> None:
             merge(tree[key], value)
         else:
             tree[key] = value
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree of settings as dotted key to value."""
+    found = {}
+    for key, value in tree.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

@@ -42,6 +42,11 @@ class EventRef:
     event_id: str
     index: int = 0
 
+    @property
+    def record_id(self) -> str:
+        """As records of other sources have it."""
+        return self.event_id
+
 
 def list_events(source: str | Path, job: DartJob, greens: GreensFunctions) -> list[EventRef]:
     """Events of a source, sorted by id.

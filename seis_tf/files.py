@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -15,6 +16,12 @@ def write_json(path: Path, content: Settings | dict[str, Any]) -> None:
     """Writes JSON so that the file is either the old one or the whole new one."""
     tree = content.model_dump(mode="json") if isinstance(content, Settings) else content
     write_atomically(path, (json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def checksum(tree: dict[str, Any]) -> str:
+    """SHA-256 of JSON content, however it is laid out; a key `checksum` of the outermost object does not count."""
+    counted = {key: value for key, value in tree.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -37,25 +37,25 @@ def task_of(job: TrainJob, dataset: Path | str) -> Task:
     Raises:
         ValueError: the model is not for the data set's task.
     """
-    table = load_table(job, dataset, ("train", "valid"))
+    table = load_table(job, dataset, ("train", "valid"), filled=True)
     train, valid = table.rows["train"], table.rows["valid"]
     seeds = range(job.training.seed, job.training.seed + job.training.members)
     members = [Member(train, valid, seed) for seed in seeds]
     return Task(data_of(job, table, train), members, loss_of(job, table, train), metrics_of(job.model))
 
 
-def load_table(job: TrainJob, dataset: Path | str, splits: tuple[str, ...]) -> tables.Table:
+def load_table(job: TrainJob, dataset: Path | str, splits: tuple[str, ...], *, filled: bool = False) -> tables.Table:
     """The records that this job trains on or is judged by, in memory.
 
     Raises:
-        ValueError: the model is not for the data set's task.
+        ValueError: the model is not for the data set's task; one of the splits is empty and should be `filled`.
     """
     task = "waveforms" if is_classifier(job.model) else "dart"
     pipeline.open_dataset(dataset, task=task)
     if task == "dart":
-        return tables.load(dataset, splits, dart_data.FEATURES)
+        return tables.load(dataset, splits, dart_data.FEATURES, filled=filled)
     extra = ("waveform",) if job.training.augment.active else ()
-    return tables.load(dataset, splits, WAVEFORM_FEATURES + extra)
+    return tables.load(dataset, splits, WAVEFORM_FEATURES + extra, filled=filled)
 
 
 def data_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Data:

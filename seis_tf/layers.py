@@ -12,7 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf.settings.data import SpectrogramSettings
-from seis_tf.spectrograms import transform_matrix
+from seis_tf.spectrograms import SQUARES, transform_matrix
+
+# Largest samples of records whose power float32 holds, down to its floor, at any usual sampling rate.
+_ORDINARY = (1e-9, 1e12)
 
 
 @keras.saving.register_keras_serializable("seis_tf")
@@ -28,6 +31,8 @@ class Spectrogram(keras.layers.Layer):
         settings = self.settings
         n_frequencies, n_frames = settings.shape(waveforms.shape[-1])
         matrix = tf.constant(transform_matrix(settings, self.sampling_rate_hz), tf.float32)
+        scale = _scale(waveforms, _ORDINARY)
+        waveforms = waveforms * scale
         if settings.detrend != "none":
             waveforms = waveforms - tf.reduce_mean(waveforms, axis=-1, keepdims=True)
         frames = tf.signal.frame(waveforms, settings.nperseg, settings.nperseg - settings.noverlap)
@@ -35,18 +40,26 @@ class Spectrogram(keras.layers.Layer):
             tf.reshape(tf.reshape(frames, [-1, settings.nperseg]) @ matrix, [-1, n_frames, matrix.shape[1]])
         )
         power = tf.transpose(parts[..., :n_frequencies] + parts[..., n_frequencies:], [0, 2, 1])
+        scale = scale[:, :, None]
         if not settings.log:
-            return power
+            return power / scale / scale
         floor = settings.log_floor * tf.reduce_max(power, axis=(1, 2), keepdims=True)
-        return tf.math.log(tf.maximum(power, tf.maximum(floor, np.finfo(np.float32).tiny))) / np.log(10).astype(
-            np.float32
-        )
+        power = tf.maximum(power, tf.maximum(floor, np.finfo(np.float32).tiny))
+        return (tf.math.log(power) - 2 * tf.math.log(scale)) / np.log(10).astype(np.float32)
 
     def get_config(self):
         return super().get_config() | {
             "settings": self.settings.model_dump(mode="json"),
             "sampling_rate_hz": self.sampling_rate_hz,
         }
+
+
+def _scale(values: tf.Tensor, ordinary: tuple[float, float]) -> tf.Tensor:
+    """A factor for each record [batch, 1 ...] that brings its squares into the range of float32; mostly 1."""
+    peak = tf.reduce_max(tf.abs(values), axis=list(range(1, len(values.shape))), keepdims=True)
+    fine = ((peak >= ordinary[0]) & (peak <= ordinary[1])) | (peak == 0)
+    # One over the largest float32 would be too small for a normal number.
+    return tf.where(fine, tf.ones_like(peak), 1 / tf.clip_by_value(peak, 1e-37, 1e37))
 
 
 @keras.saving.register_keras_serializable("seis_tf")
@@ -69,6 +82,7 @@ class Standardise(keras.layers.Layer):
 
     def call(self, spectrograms):
         if self.mode == "record":
+            spectrograms = spectrograms * _scale(spectrograms, SQUARES)
             centred = spectrograms - tf.reduce_mean(spectrograms, axis=(1, 2), keepdims=True)
             spread = tf.sqrt(tf.reduce_mean(tf.square(centred), axis=(1, 2), keepdims=True))
             return tf.math.divide_no_nan(centred, spread)

@@ -15,10 +15,10 @@ import tensorflow as tf
 
 from seis_tf import examples, shards
 from seis_tf.augmentation import Augmentation
+from seis_tf.dataset_info import DatasetInfo, check_filled
 from seis_tf.layers import Standardise
 from seis_tf.names import check_names
 from seis_tf.settings.training import AugmentSettings
-from seis_tf.shards import DatasetInfo
 
 _READ_BYTES = 8 << 20
 
@@ -79,7 +79,8 @@ def records(
         shuffle: whether records come in a random order, drawn anew each pass.
         seed: of that order.
         in_memory: read the wanted features of the whole split once, now, and take batches from memory, in an order of
-            all records. Otherwise each pass reads the shards again, and the order is that of a buffer.
+            all records. Otherwise each pass reads the shards again, and the order is that of a buffer; before the
+            first, the checksums of the shards are compared, which reads them once more.
         shuffle_buffer: records that are held to draw from, where they are not all in memory.
         drop_remainder: leave out a last batch that is not full.
 
@@ -87,12 +88,13 @@ def records(
         Dicts of tensors [batch, ...].
 
     Raises:
-        ValueError: no such data set, split or feature.
-        DamagedShardError: a shard is missing or has another size; `in_memory`, a record is damaged.
+        ValueError: no such data set, split or feature; the split holds no records.
+        DamagedShardError: a shard is missing, has another size or another checksum than `dataset.json` says.
     """
     info = open_dataset(folder)
     if split not in info.splits:
         raise ValueError(f"{folder}: expected a split of {list(info.splits)}, received {split!r}")
+    check_filled(folder, info, (split,))
     wanted = [info.feature(name) for name in features]
     full, rest = divmod(info.splits[split].records, batch_size)
     count, order_seed = full + (rest > 0 and not drop_remainder), _as_seed(seed) if shuffle else None
@@ -100,7 +102,7 @@ def records(
         columns = shards.load_arrays(Path(folder), info, (split,), features)
         batches = _gathered(columns, info.splits[split].records, count, batch_size, order_seed, drop_remainder)
     else:
-        stored = _streamed(shards.shard_paths(Path(folder), info, split), order_seed, shuffle_buffer)
+        stored = _streamed(list(shards.checked_paths(Path(folder), info, split)), order_seed, shuffle_buffer)
         batches = stored.batch(batch_size, drop_remainder=drop_remainder).map(
             lambda payloads: examples.parse_batch(payloads, wanted), num_parallel_calls=tf.data.AUTOTUNE
         )

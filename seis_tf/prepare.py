@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from seis_tf import examples, lengths, shards, sources, waveforms
-from seis_tf.settings.data import WaveformJob
-from seis_tf.shards import SPLITS, DatasetInfo
+from seis_tf import examples, lengths, sources, waveforms
+from seis_tf.dataset_info import DatasetInfo
+from seis_tf.settings.data import SplitSettings, WaveformJob
 from seis_tf.source_notes import notes_on
-from seis_tf.spectrograms import spectrograms
-from seis_tf.writer import Batch, Progress, plan, rejections_first, write_dataset
+from seis_tf.spectrograms import spectrograms, unusable
+from seis_tf.splits import check_classes, split_records
+from seis_tf.writer import Batch, Note, Progress, plan, rejections_first, write_dataset
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,18 @@ class WaveformEncoder:
     def __call__(self, records: Sequence[sources.SourceRecord]) -> Batch:
         """Reads, trims and transforms one batch; what is bad is rejected with its reason."""
         loaded = waveforms.load_batch(list(records), self.job.record, self.sampling_rate_hz)
+        rejected = [{"file": r.file, "reason": r.reason} for r in loaded.rejected]
+        # What is stored is what counts: samples may be finite and their power not.
         power = spectrograms(loaded.samples, self.job.spectrogram, self.sampling_rate_hz)
+        reasons = unusable(power)
+        rejected += [
+            {"file": records[position].file, "reason": reason}
+            for position, reason in zip(loaded.kept, reasons, strict=True)
+            if reason
+        ]
+        if any(reasons):
+            rows = np.array([row for row, reason in enumerate(reasons) if not reason], int)
+            power, loaded = power[rows], loaded.take(rows)
         kept = [records[position] for position in loaded.kept]
         labels = [self.class_names.index(record.class_name) for record in kept]
         columns = {
@@ -49,7 +61,7 @@ class WaveformEncoder:
             groups=columns["group"],
             record_ids=columns["record_id"],
             hashes=[content.hex() for content in loaded.content_hash],
-            rejected=[{"file": r.file, "reason": r.reason} for r in loaded.rejected],
+            rejected=rejected,
             lengths=loaded.record_samples.tolist(),
         )
         if self.job.standardise == "dataset":
@@ -65,7 +77,7 @@ def prepare_waveforms(
     processes: int = 1,
     simulated: bool | None = None,
     progress: Progress = lambda done, total: None,
-    note: Callable[[str], None] = lambda line: None,
+    note: Note = lambda line: None,
 ) -> DatasetInfo:
     """Makes a data set of a folder of records, a labels CSV or a SeisBench data set.
 
@@ -77,7 +89,8 @@ def prepare_waveforms(
         processes: worker processes; the bytes written do not depend on it.
         simulated: whether the records are simulated; by default what `simulated.json` in the source says.
         progress: told the records done and the records in all.
-        note: told what the user should know of how the records are taken; see `source_notes.py`.
+        note: told what the user should know of how the records are taken (`source_notes.py`), what was taken from an
+            earlier run, and what of it was tried again.
 
     Returns:
         What `dataset.json` says.
@@ -86,7 +99,7 @@ def prepare_waveforms(
         ValueError: the source has no usable records, their lengths differ and none is given, a class is absent from a
             split, more records than `max_rejected` are bad, or `out` holds something else.
     """
-    records, unusable = sources.list_records(Path(source), job.source)
+    records, left_out = sources.list_records(Path(source), job.source)
     for line in notes_on(records):
         note(line)
     rate = job.record.resample_hz or job.record.sampling_rate_hz or waveforms.common_sampling_rate(records)
@@ -96,11 +109,11 @@ def prepare_waveforms(
     features = tuple(examples.waveform_features(job.spectrogram.shape(n_samples), n_samples, rate))
     encoder = WaveformEncoder(job, features, class_names, rate)
     by_split = _split_records(records, job)
-    rejected = [{"file": r.file, "reason": r.reason} for r in unusable]
+    rejected = [{"file": r.file, "reason": r.reason} for r in left_out]
     with rejections_first(rejected):
-        _check_plan(by_split, class_names)
+        _check_plan(by_split, class_names, job.split)
     record_bytes = 256 + 4 * sum(int(np.prod(f.shape, dtype=int)) for f in features)
-    tasks = plan("waveforms", out, by_split, encoder, record_bytes, job.shards.shard_mb)
+    tasks = plan("waveforms", out, by_split, encoder, record_bytes, job.shards.shard_mb, sources.source_fingerprint)
     fingerprint = sources.source_fingerprint(records)
     units = {"waveform": "source units", "frequency": "Hz", "time": "s", "snr_db": "dB"}
     units["spectrogram"] = f"{'log10 of ' if job.spectrogram.log else ''}source units^2" + (
@@ -116,24 +129,29 @@ def prepare_waveforms(
         "simulated": (Path(source) / "simulated.json").is_file() if simulated is None else simulated,
         "fingerprint": fingerprint,
     }
-    return write_dataset(out, tasks, header, rejected, job.shards.max_rejected, processes, progress)
+    return write_dataset(out, tasks, header, rejected, job.shards.max_rejected, processes, progress, note)
 
 
 def _split_records(records: list[sources.SourceRecord], job: WaveformJob) -> dict[str, list]:
-    by_split: dict[str, list] = {split: [] for split in SPLITS}
-    for record in records:
-        by_split[record.split or shards.split_of(record.group, job.split)].append(record)
-    return {split: shards.shuffled(items, lambda r: r.record_id, job.split.seed) for split, items in by_split.items()}
+    return split_records(
+        records,
+        job.split,
+        group_of=lambda record: record.group,
+        class_of=lambda record: record.class_name,
+        given=lambda record: record.split,
+    )
 
 
-def _check_plan(by_split: dict[str, list[sources.SourceRecord]], class_names: tuple[str, ...]) -> None:
+def _check_plan(
+    by_split: dict[str, list[sources.SourceRecord]], class_names: tuple[str, ...], split: SplitSettings
+) -> None:
     """Refuses a split that will lack a class before anything is read."""
-    counts = {split: Counter(record.class_name for record in found) for split, found in by_split.items()}
+    counts = {name: Counter(record.class_name for record in found) for name, found in by_split.items()}
     groups: dict[str, dict[str, int]] = {name: {} for name in class_names}
-    for split, found in by_split.items():
-        for name, _ in {(record.class_name, record.group) for record in found}:
-            groups[name][split] = groups[name].get(split, 0) + 1
-    shards.check_classes(counts, class_names, groups)
+    for name, found in by_split.items():
+        for class_name, _ in {(record.class_name, record.group) for record in found}:
+            groups[class_name][name] = groups[class_name].get(name, 0) + 1
+    check_classes(counts, class_names, groups, split)
 
 
 def _moments(power: np.ndarray) -> np.ndarray:

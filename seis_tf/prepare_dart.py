@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf import dart_sources, examples, shards
+from seis_tf import dart_sources, examples
 from seis_tf.dart import DartEvent
+from seis_tf.dataset_info import DatasetInfo
 from seis_tf.settings.data import DartJob
-from seis_tf.shards import SPLITS, DatasetInfo
 from seis_tf.sources import Rejection
+from seis_tf.splits import split_records
 from seis_tf.unit_sources import GreensFunctions, load_greens, magnitude
-from seis_tf.writer import Batch, Progress, plan, write_dataset
+from seis_tf.writer import Batch, Note, Progress, plan, write_dataset
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,12 @@ class DartEncoder:
 
 
 def prepare_dart(
-    source: Path | str, out: Path | str, job: DartJob, *, progress: Progress = lambda done, total: None
+    source: Path | str,
+    out: Path | str,
+    job: DartJob,
+    *,
+    progress: Progress = lambda done, total: None,
+    note: Note = lambda line: None,
 ) -> DatasetInfo:
     """Makes a data set of simulated earthquakes, of the prototype's files, or of raw buoy files with known slip.
 
@@ -69,6 +75,7 @@ def prepare_dart(
         out: the data set's folder; an unfinished one of the same job is completed.
         job: window, buoys in order, detiding, Green's functions, split.
         progress: told the events done and the events in all.
+        note: told what was taken from an earlier run, and what of it was tried again.
 
     Raises:
         ValueError: the source is not what the job expects, or more events than `max_rejected` are bad.
@@ -79,10 +86,7 @@ def prepare_dart(
     truth = _truth_shape(refs, job, greens)
     steps = job.record.window_min // job.record.step_min
     features = tuple(examples.dart_features(steps, len(job.record.buoys), len(greens.source_names), truth))
-    by_split: dict[str, list] = {split: [] for split in SPLITS}
-    for ref in refs:
-        by_split[shards.split_of(ref.event_id, job.split)].append(ref)
-    by_split = {s: shards.shuffled(found, lambda ref: ref.event_id, job.split.seed) for s, found in by_split.items()}
+    by_split = split_records(refs, job.split, group_of=lambda ref: ref.event_id)
     encoder = DartEncoder(job, greens, features)
     record_bytes = 256 + 4 * sum(int(np.prod(f.shape, dtype=int)) for f in features)
     header = {
@@ -98,7 +102,7 @@ def prepare_dart(
     }
     tasks = plan("dart", Path(out), by_split, encoder, record_bytes, job.shards.shard_mb)
     # One process: the arrays are read once, and encoding a window costs less than sending it.
-    return write_dataset(Path(out), tasks, header, [], job.shards.max_rejected, 1, progress)
+    return write_dataset(Path(out), tasks, header, [], job.shards.max_rejected, 1, progress, note)
 
 
 def _truth_shape(refs, job: DartJob, greens: GreensFunctions) -> tuple[int, int] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import numpy as np
 from seis_tf import examples, matfile, shards, spectrograms
 from seis_tf.settings.data import WaveformJob
 from seis_tf.shards import SPLITS, DatasetInfo
-from seis_tf.writer import Batch, Progress, plan, write_dataset
+from seis_tf.splits import split_records
+from seis_tf.writer import Batch, Note, Progress, plan, write_dataset
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,11 @@ class _MatEncoder:
 
     def __call__(self, items: list[_MatItem]) -> Batch:
         batch = Batch([], [], [], [], [])
-        for item in items:
+        reasons = spectrograms.unusable(np.stack([item.spectrogram for item in items]))
+        for item, reason in zip(items, reasons, strict=True):
+            if reason:
+                batch.rejected.append({"file": item.record_id, "reason": reason})
+                continue
             values = {
                 "spectrogram": item.spectrogram,
                 "label": item.label,
@@ -57,7 +61,7 @@ def prepare_mat(
     *,
     groups_csv: Path | None = None,
     progress: Progress = lambda done, total: None,
-    note: Callable[[str], None] = lambda line: None,
+    note: Note = lambda line: None,
 ) -> DatasetInfo:
     """Makes a data set of the exercise's matrix of spectrograms.
 
@@ -71,7 +75,7 @@ def prepare_mat(
         job: split, shards and standardisation; `spectrogram.log` takes the logarithm of power that is still linear.
         groups_csv: CSV with a column `group`, a row for each record.
         progress: told the records done and the records in all.
-        note: told where event ids are missing.
+        note: told where event ids are missing, what was taken from an earlier run, and what of it was tried again.
 
     Raises:
         ValueError: as `matfile.read_mat` and `writer.write_dataset`; linear power is asked for, and the file holds
@@ -88,10 +92,9 @@ def prepare_mat(
     groups = names if mat.groups is None else mat.groups
     items = [_MatItem(*item) for item in zip(power, map(int, mat.labels), groups, names, strict=True)]
     features = tuple(examples.waveform_features(power.shape[1:], None, None))
-    by_split: dict[str, list] = {split: [] for split in SPLITS}
-    for item in items:
-        by_split[shards.split_of(item.group, job.split)].append(item)
-    by_split = {s: shards.shuffled(found, lambda item: item.record_id, job.split.seed) for s, found in by_split.items()}
+    by_split = split_records(
+        items, job.split, group_of=lambda item: item.group, class_of=lambda item: mat.class_names[item.label]
+    )
     header = {
         "task": "waveforms",
         "features": features,
@@ -103,7 +106,7 @@ def prepare_mat(
     }
     record_bytes = 256 + 4 * int(np.prod(power.shape[1:]))
     tasks = plan("waveforms", out, by_split, _MatEncoder(features), record_bytes, job.shards.shard_mb)
-    return write_dataset(out, tasks, header, [], job.shards.max_rejected, 1, progress)
+    return write_dataset(out, tasks, header, [], job.shards.max_rejected, 1, progress, note)
 
 
 def write_mat(folder: Path, path: Path) -> None:

@@ -148,7 +148,7 @@ def _check_sizes(weights: dict[str, np.ndarray], info: DatasetInfo) -> None:
 
 def _losses(model: keras.Model, dataset: Path | str) -> dict[str, float]:
     """Mean squared slip error of training and validation records, as a training's history has it."""
-    table = tables.load(dataset, ("train", "valid"), FEATURES)
+    table = tables.load(dataset, ("train", "valid"), FEATURES, filled=True)
     slip = model.predict(table["water_level_m"], batch_size=256, verbose=0)
     error = np.square(slip - table["weights_m"]).mean(axis=1)
     train, valid = (float(error[table.rows[split]].mean()) for split in ("train", "valid"))

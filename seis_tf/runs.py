@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -23,8 +22,8 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from seis_tf import jobs
-from seis_tf.config import Settings, first_error
-from seis_tf.files import write_atomically, write_json
+from seis_tf.config import Settings, first_error, flat
+from seis_tf.files import checksum, write_atomically, write_json
 from seis_tf.layers import StackMembers
 from seis_tf.progress import Progress
 from seis_tf.settings.training import TrainJob
@@ -101,7 +100,7 @@ def train(
     check(models, task.members, job.training, task.metrics)
     # Nothing is written for a job that can't be trained.
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "config.json", config)
+    _write_config(out, config)
     checkpoint = _Checkpoint(out, on_epoch)
     try:
         done = fit(
@@ -138,7 +137,7 @@ def keep_imported(
     )
     _look_into(out, config, resume=False)
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    write_json(out / "config.json", config)
+    _write_config(out, config)
     _write_history(out / "history.csv", [[row]])
     write_json(out / "checkpoints" / "best.json", {"best_epoch": [0], "kept": "last", "seconds": {}})
     _save_model(out / "model.keras", model)
@@ -149,14 +148,38 @@ def load_run(folder: Path | str) -> Run:
     """Reads a finished run.
 
     Raises:
-        ValueError: there is none, it is not finished, or this version can't read it.
+        ValueError: there is none, it is not finished, this version can't read it, or its settings or its data set are
+            not those of its weights.
     """
     folder = Path(folder)
     config = _load_config(folder)
     if not (folder / "model.keras").is_file():
         raise ValueError(f"{folder}: expected a finished run, received one without model.keras; use --resume")
-    model = keras.models.load_model(folder / "model.keras", compile=False)
-    return Run(folder, config, model, _read_history(folder / "history.csv"))
+    run = Run(folder, config, keras.models.load_model(folder / "model.keras", compile=False), [])
+    _check_weights(run)
+    run.history = _read_history(folder / "history.csv")
+    return run
+
+
+def _check_weights(run: Run) -> None:
+    """Refuses weights that another architecture, other classes, sources or shapes would have."""
+    job, info, where = run.config.job, run.config.info, f"{run.folder}: model.keras"
+    built = jobs.build(job.model, info)
+    members = len([layer for layer in run.model.layers if layer.name.startswith("member_")]) or 1
+    if members != run.members:
+        raise ValueError(f"{where}: expected {run.members} members as config.json says, received {members}")
+    pairs = {
+        "outputs": (built.output_shape[-1], run.model.output_shape[-1]),
+        "inputs": ([i.shape[1:] for i in built.inputs], [i.shape[1:] for i in run.model.inputs]),
+        "weights": ([tuple(w.shape) for w in built.weights], [tuple(w.shape) for w in single_model(run).weights]),
+    }
+    for what, (expected, received) in pairs.items():
+        if expected != received:
+            names = info.class_names or info.source_names
+            raise ValueError(
+                f"{where}: {what}: expected {expected} for a {job.model.kind} of config.json's settings and "
+                f"{len(names)} {'classes' if info.class_names else 'sources'}, received {received}"
+            )
 
 
 def versions() -> dict[str, str]:
@@ -191,6 +214,13 @@ def _look_into(out: Path, config: RunConfig, resume: bool) -> Progress | None:
     return Progress.load(path) if path.is_file() else None
 
 
+def _write_config(folder: Path, config: RunConfig) -> None:
+    """The settings of a run; what they say of the data set has a checksum, for weights mean nothing without it."""
+    tree = config.model_dump(mode="json")
+    tree["info"]["checksum"] = checksum(tree["info"])
+    write_json(folder / "config.json", tree)
+
+
 def _load_config(folder: Path) -> RunConfig:
     path = folder / "config.json"
     try:
@@ -200,6 +230,14 @@ def _load_config(folder: Path) -> RunConfig:
     version = tree.get("run_version") if isinstance(tree, dict) else None
     if version != RUN_VERSION:
         raise ValueError(f"{path}: expected run version {RUN_VERSION}, received {version}; train it again")
+    info = tree.get("info")
+    # Runs from before it was written have none.
+    stored = info.pop("checksum", None) if isinstance(info, dict) else None
+    if stored is not None and stored != checksum(info):
+        raise ValueError(
+            f"{path}: info: expected the data set as it was trained on, received a changed one (classes, order, rate "
+            "and units belong to the weights); restore the file, or take out info.checksum if you changed it on purpose"
+        )
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as err:
@@ -207,16 +245,9 @@ def _load_config(folder: Path) -> RunConfig:
 
 
 def _difference(before: Settings, now: Settings) -> str:
-    old, new = (_flat(settings.model_dump(mode="json")) for settings in (before, now))
+    old, new = (flat(settings.model_dump(mode="json")) for settings in (before, now))
     changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return "; ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 class _Checkpoint:

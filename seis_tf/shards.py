@@ -1,107 +1,39 @@
-"""The data set on disk: which group goes to which split, the shards and their records, `dataset.json`, written last.
+"""The data set on disk: a group's split by hash, the shards and their records, and whether they are what was written.
 
-A data set is complete when it has a `dataset.json`. Everything that a reader must know is in it: features with dtype
-and shape, order of classes or buoys and sources, units, settings, normalisation, counts, checksums and what was
-rejected.
+A data set is complete when it has a `dataset.json` (`dataset_info.py`). Everything that a reader must know is in it:
+features with dtype and shape, order of classes or buoys and sources, units, settings, normalisation, counts, checksums
+and what was rejected.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import google_crc32c
 import numpy as np
-from pydantic import ValidationError, model_validator
 
-from seis_tf.config import Settings, first_error
-from seis_tf.examples import Columns, Feature, decode
+from seis_tf import dataset_info
+from seis_tf.dataset_info import (
+    SPLITS,
+    DatasetInfo,
+    RejectedInfo,
+    ShardInfo,
+    Split,
+    SplitInfo,
+    load_dataset,
+)
+from seis_tf.examples import Columns, decode
 from seis_tf.settings.data import SplitSettings
 from seis_tf.tfrecords import DamagedShardError, read_records
 
-FORMAT_VERSION = 1
-SPLITS = ("train", "valid", "test")
-Split = Literal["train", "valid", "test"]
-
-
-class ShardInfo(Settings):
-    """One shard as it was written."""
-
-    file: str
-    records: int
-    bytes: int
-    crc32c: str
-
-
-class SplitInfo(Settings):
-    """What one split holds."""
-
-    groups: int
-    records: int
-    class_counts: dict[str, int] = {}
-    shards: tuple[ShardInfo, ...]
-
-    @model_validator(mode="after")
-    def _adds_up(self):
-        if self.records != (held := sum(shard.records for shard in self.shards)):
-            raise ValueError(f"expected {self.records} records, received {held} in the shards")
-        return self
-
-
-class RejectedInfo(Settings):
-    """A record that is not in the data set, and why."""
-
-    file: str
-    reason: str
-
-
-class RecordLengths(Settings):
-    """How long the source's records are, before they are cut to one length: samples at the data set's rate."""
-
-    shortest: int
-    median: int
-    longest: int
-
-
-class DatasetInfo(Settings):
-    """All of `dataset.json`."""
-
-    format_version: int = FORMAT_VERSION
-    task: Literal["waveforms", "dart"]
-    features: tuple[Feature, ...]
-    class_names: tuple[str, ...] = ()
-    gauge_names: tuple[str, ...] = ()
-    source_names: tuple[str, ...] = ()
-    forecast_gauges: tuple[str, ...] = ()
-    sampling_rate_hz: float | None = None
-    units: dict[str, str] = {}
-    job: dict[str, Any]
-    normalisation: dict[str, list[float]] = {}
-    splits: dict[str, SplitInfo]
-    rejected: tuple[RejectedInfo, ...] = ()
-    duplicates: tuple[tuple[str, ...], ...] = ()
-    record_lengths: RecordLengths | None = None
-    grouped: bool = True
-    simulated: bool = False
-    fingerprint: str
-
-    def feature(self, name: str) -> Feature:
-        """The feature of that name.
-
-        Raises:
-            ValueError: there is none; lists those there are.
-        """
-        for feature in self.features:
-            if feature.name == name:
-                return feature
-        raise ValueError(f"data set: expected a feature {name}, received {[f.name for f in self.features]}")
-
-    def has(self, name: str) -> bool:
-        """Whether records have that feature."""
-        return any(feature.name == name for feature in self.features)
+__all__ = [
+    "SPLITS", "DamagedShardError", "DatasetInfo", "RejectedInfo", "ShardInfo", "Split", "SplitInfo", "checked_paths",
+    "file_crc32c", "iterate", "load_arrays", "load_dataset", "shard_paths", "shuffled", "split_of", "verify",
+]  # fmt: skip
 
 
 def split_of(group: str, settings: SplitSettings) -> Split:
@@ -118,50 +50,6 @@ def shuffled(items: list, key: Callable[[Any], str], seed: int) -> list:
     return sorted(items, key=lambda item: hashlib.sha256(f"{seed}:{key(item)}".encode()).digest())
 
 
-def check_classes(
-    counts: dict[str, dict[str, int]], class_names: tuple[str, ...], groups: dict[str, dict[str, int]]
-) -> None:
-    """Refuses a split without records of some class.
-
-    Args:
-        counts: split -> class -> records.
-        class_names: all that must be there.
-        groups: class -> split -> groups, for the message.
-    """
-    for split in SPLITS:
-        missing = [name for name in class_names if not counts.get(split, {}).get(name)]
-        if missing:
-            table = "; ".join(
-                f"{name} " + "/".join(str(groups[name].get(s, 0)) for s in SPLITS) for name in class_names
-            )
-            raise ValueError(
-                f"split {split}: expected records of every class, received none of {', '.join(missing)} "
-                f"(groups in {'/'.join(SPLITS)}: {table}); try another --seed or other fractions"
-            )
-
-
-def load_dataset(folder: Path) -> DatasetInfo:
-    """Reads `dataset.json`.
-
-    Raises:
-        ValueError: there is none (the data set is not finished), or this version can't read it.
-    """
-    path = Path(folder) / "dataset.json"
-    try:
-        tree = json.loads(path.read_text())
-    except FileNotFoundError as err:
-        raise ValueError(f"{path}: expected a finished data set, received no dataset.json") from err
-    except (OSError, ValueError) as err:
-        raise ValueError(f"{path}: expected JSON, received {err}") from err
-    version = tree.get("format_version") if isinstance(tree, dict) else None
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{path}: expected format version {FORMAT_VERSION}, received {version}; prepare it again")
-    try:
-        return DatasetInfo.model_validate(tree)
-    except ValidationError as err:
-        raise ValueError(f"{path}: {first_error(err)}") from err
-
-
 def shard_paths(folder: Path, info: DatasetInfo, split: str) -> list[Path]:
     """The split's shards, each there and of the size that `dataset.json` says."""
     paths = []
@@ -174,6 +62,31 @@ def shard_paths(folder: Path, info: DatasetInfo, split: str) -> list[Path]:
             )
         paths.append(path)
     return paths
+
+
+@functools.lru_cache(maxsize=65536)
+def _checked(path: str, size: int, modified_ns: int, expected: str) -> None:
+    """Reads a file and compares its checksum: once in a process, as long as size and time stay what they are."""
+    if (received := file_crc32c(Path(path))) != expected:
+        raise DamagedShardError(_other_checksum(path, expected, received))
+
+
+def _other_checksum(path: Path | str, expected: str, received: str) -> str:
+    return (
+        f"{path}: expected checksum {expected} of dataset.json, received {received}: "
+        "damaged, or the shard of another data set"
+    )
+
+
+def checked_paths(folder: Path, info: DatasetInfo, split: str) -> Iterator[Path]:
+    """As `shard_paths`, for readers that don't look at checksums themselves: each shard is read and compared first.
+
+    Raises:
+        DamagedShardError: a shard has another size or checksum than `dataset.json` says.
+    """
+    for path, shard in zip(shard_paths(folder, info, split), info.splits[split].shards, strict=True):
+        _checked(str(path.absolute()), shard.bytes, path.stat().st_mtime_ns, shard.crc32c)
+        yield path
 
 
 def iterate(folder: Path, info: DatasetInfo, split: str) -> Iterator[dict[str, np.ndarray | str]]:
@@ -207,22 +120,27 @@ def load_arrays(folder: Path, info: DatasetInfo, splits: Sequence[str], names: S
 
 
 def _payloads(folder: Path, info: DatasetInfo, split: str) -> Iterator[tuple[Path, int, bytes]]:
-    """Shard, number in the shard, and payload of each record; each shard must hold as many as it should."""
+    """Shard, number in the shard, and payload of each record.
+
+    At its end each shard must have held as many records as it should, with the checksum of `dataset.json`.
+    """
     for path, shard in zip(shard_paths(folder, info, split), info.splits[split].shards, strict=True):
-        count = 0
-        for payload in read_records(path):
+        count, whole = 0, google_crc32c.Checksum()
+        for payload in read_records(path, whole):
             if count < shard.records:
                 yield path, count, payload
             count += 1
         if count != shard.records:
             raise DamagedShardError(f"{path}: expected {shard.records} records, received {count}")
+        if (received := whole.hexdigest().decode()) != shard.crc32c:
+            raise DamagedShardError(_other_checksum(path, shard.crc32c, received))
 
 
 def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
     """Re-reads every byte and says what is wrong: one line each, none when all is well.
 
-    Checks sizes, file checksums, each record's checksums, shapes, labels and their counts, finite values, and that no
-    group is in two splits.
+    Checks the checksum of `dataset.json`, sizes, file checksums, each record's checksums, shapes, labels and their
+    counts, finite values, and that no group is in two splits.
 
     Args:
         folder: the data set.
@@ -231,16 +149,17 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
     Raises:
         ValueError: there is no readable `dataset.json`.
     """
-    info = load_dataset(folder)
-    faults: list[str] = []
+    path = Path(folder) / "dataset.json"
+    tree = dataset_info.read_tree(path)
+    info = dataset_info.info_of(path, tree)
+    faults = [f"{path}: {fault}"] if (fault := dataset_info.changed(tree)) else []
     groups: dict[str, str] = {}
     total = sum(shard.bytes for split in info.splits.values() for shard in split.shards)
     done = 0
     for split, contents in info.splits.items():
         before, counts = len(faults), {name: 0 for name in info.class_names}
         for shard in contents.shards:
-            path = Path(folder) / shard.file
-            faults += _verify_shard(path, shard, info, split, groups, counts)
+            faults += _verify_shard(Path(folder) / shard.file, shard, info, split, groups, counts)
             done += shard.bytes
             progress(done, total)
         if len(faults) == before and counts != contents.class_counts:

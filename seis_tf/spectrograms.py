@@ -14,6 +14,10 @@ from scipy import signal
 
 from seis_tf.settings.data import SpectrogramSettings
 
+# Sizes of numbers whose squares float32 holds with digits and a sum of many to spare.
+SQUARES = (1e-12, 1e15)
+TOO_STRONG = "expected power that 32-bit floats hold, received NaN or Inf (the signal is too strong, or not finite)"
+CONSTANT = "expected a signal, received a record whose spectrogram is constant: no signal, or too weak"
 _BLOCK = 16  # records transformed together: more than fits the processor's cache is three times slower
 _WINDOWS = {"tukey": ("tukey", 0.25), "hann": "hann", "hamming": "hamming", "boxcar": "boxcar"}
 
@@ -70,30 +74,64 @@ def spectrograms(
         ValueError: the waveforms are shorter than a frame, or `out` has another shape or dtype.
     """
     n_frequencies, n_frames = settings.shape(waveforms.shape[-1])
-    matrix = np.ascontiguousarray(transform_matrix(settings, sampling_rate_hz).T, dtype=np.float32)
     samples = np.ascontiguousarray(waveforms, dtype=np.float32)
+    shape = (len(samples), n_frequencies, n_frames)
+    powers = np.empty(shape, np.float32) if out is None else out
+    if powers.shape != shape or powers.dtype != np.float32:
+        raise ValueError(f"out: expected float32 {shape}, received {powers.dtype} {powers.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        beyond = _transform(samples, settings, sampling_rate_hz, powers)
+        # Squares that float32 does not hold; the logarithm is taken in float64, a linear power may still be too large.
+        for row in np.flatnonzero(beyond):
+            exact = np.empty((1, *shape[1:]))
+            _transform(samples[row : row + 1].astype(np.float64), settings, sampling_rate_hz, exact)
+            powers[row] = exact[0]
+    return powers
+
+
+def _transform(
+    samples: np.ndarray, settings: SpectrogramSettings, sampling_rate_hz: float, powers: np.ndarray
+) -> np.ndarray:
+    """Fills `powers` in its own precision; bool [record], for which records that precision does not do."""
+    dtype, n_frequencies = powers.dtype, powers.shape[1]
+    tiny = np.finfo(dtype).tiny
+    matrix = np.ascontiguousarray(transform_matrix(settings, sampling_rate_hz).T, dtype=dtype)
     if settings.detrend != "none":
         # An offset that each frame's trend removal takes away anyway would cost float32 its last digits.
         samples = samples - samples.mean(axis=-1, keepdims=True)
     frames = np.lib.stride_tricks.sliding_window_view(samples, settings.nperseg, axis=-1)
     frames = frames[:, :: settings.nperseg - settings.noverlap].transpose(0, 2, 1)
-    shape = (len(samples), n_frequencies, n_frames)
-    powers = np.empty(shape, np.float32) if out is None else out
-    if powers.shape != shape or powers.dtype != np.float32:
-        raise ValueError(f"out: expected float32 {shape}, received {powers.dtype} {powers.shape}")
+    beyond = np.empty(len(samples), bool)
     for first in range(0, len(samples), _BLOCK):
         parts = matrix @ np.ascontiguousarray(frames[first : first + _BLOCK])
         np.square(parts, out=parts)
         power = np.add(parts[:, :n_frequencies], parts[:, n_frequencies:], out=powers[first : first + _BLOCK])
+        floor = settings.log_floor * power.max(axis=(1, 2), keepdims=True)
+        beyond[first : first + _BLOCK] = ~((floor >= tiny) & np.isfinite(floor))[:, 0, 0]
         if settings.log:
-            floor = settings.log_floor * power.max(axis=(1, 2), keepdims=True)
-            np.maximum(power, np.maximum(floor, np.finfo(np.float32).tiny), out=power)
+            np.maximum(power, np.maximum(floor, tiny), out=power)
             np.log10(power, out=power)
-    return powers
+    return beyond
+
+
+def unusable(powers: np.ndarray) -> list[str]:
+    """Why a model can't use each spectrogram of [record, frequency, time]; "" where it can.
+
+    What is smaller than the smallest normal number of float32 counts as 0, as it does in TensorFlow.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        high, low = powers.max(axis=(1, 2)), powers.min(axis=(1, 2))
+        varies = high - low >= np.finfo(np.float32).tiny
+    finite = np.isfinite(high) & np.isfinite(low)
+    return [("" if v else CONSTANT) if f else TOO_STRONG for f, v in zip(finite, varies, strict=True)]
 
 
 def standardise(spectrogram: np.ndarray) -> np.ndarray:
     """Each record of [record, frequency, time] minus its mean, over its standard deviation (0 where that is 0)."""
+    peak = np.abs(spectrogram).max(axis=(-2, -1), keepdims=True)
+    extreme = (peak > 0) & ((peak < SQUARES[0]) | (peak > SQUARES[1]))
+    if extreme.any():
+        spectrogram = spectrogram / np.where(extreme, peak, np.float32(1))
     centred = spectrogram - spectrogram.mean(axis=(-2, -1), keepdims=True)
     spread = centred.std(axis=(-2, -1), keepdims=True)
     return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)

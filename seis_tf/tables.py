@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from seis_tf import pipeline, shards, spectrograms
 from seis_tf.augmentation import Augmentation
+from seis_tf.dataset_info import DatasetInfo, check_filled
 from seis_tf.layers import Standardise
 from seis_tf.settings.training import TrainingSettings
-from seis_tf.shards import DatasetInfo
 from seis_tf.training import Data, class_weights
 
 
@@ -41,18 +41,21 @@ class Table:
         return sum(len(rows) for rows in self.rows.values())
 
 
-def load(folder: Path | str, splits: Sequence[str], features: Sequence[str]) -> Table:
+def load(folder: Path | str, splits: Sequence[str], features: Sequence[str], *, filled: bool = False) -> Table:
     """Reads splits into memory; nothing of any other split is opened.
 
     Args:
         folder: the data set.
         splits: in the order wanted.
         features: names; those that the data set lacks are left out.
+        filled: whether each of the splits must hold records.
 
     Raises:
-        ValueError: no such data set; a shard is damaged; none of the features is there.
+        ValueError: no such data set; a shard is damaged; none of the features is there; a split holds no records.
     """
     info = pipeline.open_dataset(folder)
+    if filled:
+        check_filled(folder, info, splits)
     names = [name for name in features if info.has(name)]
     if not names:
         received = [feature.name for feature in info.features]

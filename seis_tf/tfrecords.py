@@ -59,8 +59,12 @@ class Writer:
         return self._checksum.hexdigest().decode()
 
 
-def read_records(path: Path) -> Iterator[bytes]:
+def read_records(path: Path, whole: google_crc32c.Checksum | None = None) -> Iterator[bytes]:
     """The payloads of a TFRecord file, each with both checksums checked.
+
+    Args:
+        path: the file.
+        whole: is given all bytes as they are read.
 
     Raises:
         DamagedShardError: names the file, the record (from 0) and what is wrong.
@@ -84,5 +88,8 @@ def read_records(path: Path) -> Iterator[bytes]:
             (crc,) = _FOOTER.unpack(footer)
             if masked_crc(payload) != crc:
                 raise DamagedShardError(f"{where}: expected payload checksum {crc}, received {masked_crc(payload)}")
+            if whole is not None:
+                for part in (header, payload, footer):
+                    whole.update(part)
             yield payload
             number += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +65,18 @@ class Waveforms:
     content_hash: list[bytes]
     kept: np.ndarray
     rejected: list[Rejection]
+
+    def take(self, rows: np.ndarray) -> Waveforms:
+        """Only these of the good records [record]."""
+        return replace(
+            self,
+            samples=self.samples[rows],
+            snr_db=self.snr_db[rows],
+            peak_amplitude=self.peak_amplitude[rows],
+            clipped=self.clipped[rows],
+            content_hash=[self.content_hash[row] for row in rows],
+            kept=self.kept[rows],
+        )
 
 
 def load_batch(records: list[SourceRecord], settings: RecordSettings, sampling_rate_hz: float) -> Waveforms:
@@ -230,7 +242,8 @@ def detrended(windows: list[Window], target: Target) -> tuple[np.ndarray, np.nda
     remove_trend(rows, target.settings.detrend)
     peak = np.abs(rows).max(axis=1)
     # What rounding leaves of a straight line is no signal; and what float32 can't hold would end as Inf or 0.
-    fits = (peak > 1e-12 * scale) & (peak >= FLOAT32.tiny) & (peak <= FLOAT32.max)
+    rounding = np.array([_rounding(window.raw) for window in windows])
+    fits = (peak > rounding * scale) & (peak >= FLOAT32.tiny) & (peak <= FLOAT32.max)
     usable = finite & ~dead & fits
     bad = {}
     for number in np.flatnonzero(~usable).tolist():
@@ -258,10 +271,15 @@ def _examine(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.isfinite(low) & np.isfinite(high), low == high, is_clipped(rows, low, high)
 
 
+def _rounding(raw: np.ndarray) -> float:
+    """Part of its largest sample below which a record's signal is rounding; of float32 the exported graph's limit."""
+    return 2 * float(FLOAT32.eps) if raw.dtype in (np.float32, np.float16) else 1e-12
+
+
 def _no_signal(raw: np.ndarray, peak: float, scale: float) -> str:
     if raw.min() == raw.max():
         return f"expected a trace that varies, received {raw.size} samples of {raw[0]:g}"
-    if peak <= 1e-12 * scale:
+    if peak <= _rounding(raw) * scale:
         return f"expected a trace that varies, received a straight line from {raw[0]:g} to {raw[-1]:g}"
     return f"expected amplitudes that 32-bit floats hold, received {peak:g}"
 

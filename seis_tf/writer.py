@@ -6,13 +6,13 @@ its own: any number of processes gives the same bytes, and an interrupted run go
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import multiprocessing
 import os
 import sys
 import threading
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -23,12 +23,16 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from seis_tf import shards, tfrecords
-from seis_tf.files import write_json
-from seis_tf.shards import SPLITS, DatasetInfo, RecordLengths, RejectedInfo, ShardInfo, SplitInfo
+from seis_tf import job_folder, shards, tfrecords
+from seis_tf.dataset_info import SPLITS, DatasetInfo, RecordLengths, RejectedInfo, write_info
+from seis_tf.files import checksum, write_json
+from seis_tf.settings.data import SplitSettings
+from seis_tf.splits import rule_of
+from seis_tf.summaries import check_splits, find_duplicates, normalisation, resumed_words, split_info
 
 BATCH = 256  # records read and transformed together
 Progress = Callable[[int, int], None]
+Note = Callable[[str], None]
 
 
 @dataclass
@@ -51,18 +55,39 @@ Encoder = Callable[[Sequence[Any]], Batch]
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to write: its place, its items and how they become examples."""
+    """One shard to write: its place, its items and how they become examples.
+
+    Attributes:
+        path: of the file.
+        split: that it belongs to.
+        items: what is encoded, each with a `record_id`.
+        encode: items -> examples.
+        source: fingerprint of the items' own files, where they have some.
+        job: hash of all that decides the shard's content; `write_dataset` sets it.
+    """
 
     path: Path
     split: str
     items: Sequence[Any]
     encode: Encoder
+    source: str | None = None
+    job: str = ""
 
 
 def plan(
-    prefix: str, out: Path, by_split: dict[str, list], encoder: Encoder, record_bytes: int, shard_mb: float
+    prefix: str,
+    out: Path,
+    by_split: dict[str, list],
+    encoder: Encoder,
+    record_bytes: int,
+    shard_mb: float,
+    source_of: Callable[[Sequence[Any]], str] = lambda items: None,
 ) -> list[ShardTask]:
-    """The shards of a data set, from the number of records and the bytes of each."""
+    """The shards of a data set, from the number of records and the bytes of each.
+
+    `source_of` gives the fingerprint of some items' files, where each has its own: when files are mended, only the
+    shards of an unfinished data set that hold them are written again.
+    """
     tasks = []
     for split in SPLITS:
         items = by_split[split]
@@ -70,7 +95,8 @@ def plan(
         bounds = [len(items) * i // count for i in range(count + 1)]
         for i in range(count):
             path = Path(out) / f"{prefix}-{split}.tfrecord-{i:05d}-of-{count:05d}"
-            tasks.append(ShardTask(path, split, items[bounds[i] : bounds[i + 1]], encoder))
+            part = items[bounds[i] : bounds[i + 1]]
+            tasks.append(ShardTask(path, split, part, encoder, source_of(part)))
     return tasks
 
 
@@ -82,18 +108,49 @@ def write_dataset(
     max_rejected: float,
     processes: int,
     progress: Progress,
+    note: Note = lambda line: None,
 ) -> DatasetInfo:
     """Writes the shards that are missing, checks the whole, writes `dataset.json` last.
 
     Raises:
         ValueError: as `prepare_waveforms`.
     """
-    finished = _open_folder(Path(out), tasks, header)
-    if finished is not None:
-        _tidy(Path(out), tasks)
-        return finished
+    out, names = Path(out), [task.path.name for task in tasks]
+    done = job_folder.finished(out, header)
+    if done is None or job_folder.leftovers(out, names):
+        with job_folder.locked(out):
+            done = job_folder.finished(out, header)  # another process may have been faster
+            if done is None:
+                job = {"job": {key: value for key, value in header["job"].items() if key != "shards"}, "shards": names}
+                job_folder.check_plan(out, job | {"records": _records_of(tasks, header)})
+                tasks = [_of_job(task, job, header) for task in tasks]
+                info = _written(out, tasks, header, rejected, max_rejected, processes, progress, note)
+            job_folder.tidy(out, names)
+    if done is None:
+        return info
+    bad = f", without the {len(done.rejected)} records that were rejected then" if done.rejected else ""
+    note(
+        f"{out}: finished by an earlier run and taken as it is{bad}; nothing was read again. "
+        "To prepare anew, name another folder or remove this one"
+    )
+    return done
+
+
+def _written(
+    out: Path,
+    tasks: list[ShardTask],
+    header: dict[str, Any],
+    rejected: list[dict[str, str]],
+    max_rejected: float,
+    processes: int,
+    progress: Progress,
+    note: Note,
+) -> DatasetInfo:
     summaries = _run(tasks, processes, progress)
-    duplicates, copies = _duplicates(summaries)
+    resumed = resumed_words(summaries)
+    if resumed:
+        note(f"{out}: {resumed}")
+    duplicates, copies = find_duplicates(summaries)
     if copies:
         summaries = [_without(task, summary, copies) for task, summary in zip(tasks, summaries, strict=True)]
     rejected = rejected + [r for summary in summaries for r in summary["rejected"]]
@@ -101,21 +158,23 @@ def write_dataset(
     if len(rejected) > max_rejected * (kept + len(rejected)):
         raise ValueError(
             f"{out}: expected at most {max_rejected:.1%} rejected records, received {len(rejected)} of "
-            f"{kept + len(rejected)}: {_shown(rejected)}"
+            f"{kept + len(rejected)}: {_shown(rejected)}; "
+            "when files are mended, run it again: rejected records are read anew, finished shards are kept"
         )
-    splits = {split: _split_info(split, tasks, summaries, header.get("class_names", ())) for split in SPLITS}
+    settings = SplitSettings.model_validate(header["job"].get("split", {}))
+    splits = {split: split_info(split, tasks, summaries, header.get("class_names", ())) for split in SPLITS}
     with rejections_first(rejected):
-        _check_splits(splits, tasks, summaries, header)
+        check_splits(splits, tasks, summaries, header, settings)
     info = DatasetInfo(
         **header,
-        normalisation=_normalisation(tasks, summaries),
+        split_rule=rule_of(settings),
+        normalisation=normalisation(tasks, summaries),
         splits=splits,
         rejected=tuple(RejectedInfo(**r) for r in rejected),
         duplicates=tuple(tuple(d) for d in duplicates),
         record_lengths=_record_lengths(summaries, kept),
     )
-    write_json(Path(out) / "dataset.json", info)
-    _tidy(Path(out), tasks)
+    write_info(out, info)
     return info
 
 
@@ -134,39 +193,21 @@ def rejections_first(rejected: list[dict[str, str]]) -> Iterator[None]:
         raise ValueError(f"{len(rejected)} rejected ({_shown(rejected)}), and of the others: {err}") from err
 
 
-_PLAN = ".plan.json"
+def _records_of(tasks: list[ShardTask], header: dict[str, Any]) -> str:
+    """Which records these are: by their names where each has its own file, which may be mended; else by content."""
+    if any(task.source is None for task in tasks):
+        return header["fingerprint"]
+    digest = hashlib.sha256()
+    for task in tasks:
+        for item in task.items:
+            digest.update(f"{item.record_id}\n".encode())
+    return digest.hexdigest()
 
 
-def _tidy(out: Path, tasks: list[ShardTask]) -> None:
-    """Removes what only an unfinished data set needs, and what killed processes left."""
-    hidden = tuple(f".{name}" for name in (_PLAN, "dataset.json", *(task.path.name for task in tasks)))
-    for path in out.iterdir():
-        if path.name == _PLAN or path.name.startswith(hidden):
-            path.unlink()
-
-
-def _open_folder(out: Path, tasks: list[ShardTask], header: dict[str, Any]) -> DatasetInfo | None:
-    """Makes the folder, or sees that what it holds is of this job; gives the data set where it is finished."""
-    job = {k: v for k, v in header["job"].items() if k != "shards"} | {"fingerprint": header["fingerprint"]}
-    job["shards"] = [task.path.name for task in tasks]
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / "dataset.json").is_file():
-        info = shards.load_dataset(out)
-        if info.fingerprint == header["fingerprint"] and info.job == header["job"]:
-            return info
-        raise ValueError(
-            f"{out}: expected an empty folder or a data set of the same job, received a finished other one"
-        )
-    if (out / _PLAN).is_file():
-        if json.loads((out / _PLAN).read_text()) != json.loads(json.dumps(job)):
-            raise ValueError(
-                f"{out}: expected an empty folder or one of the same job, received an unfinished other one"
-            )
-    elif others := sorted(path.name for path in out.iterdir() if not path.name.startswith(f".{_PLAN}.")):
-        raise ValueError(f"{out}: expected an empty folder, received one with {others[0]}")
-    else:
-        write_json(out / _PLAN, job)
-    return None
+def _of_job(task: ShardTask, job: dict[str, Any], header: dict[str, Any]) -> ShardTask:
+    """The task with the hash of all that decides its shard's content."""
+    source = header["fingerprint"] if task.source is None else task.source
+    return replace(task, job=checksum(job | {"shard": task.path.name, "source": source}))
 
 
 def _run(tasks: list[ShardTask], processes: int, progress: Progress) -> list[dict[str, Any]]:
@@ -220,19 +261,40 @@ def _write_shard_number(number: int) -> dict[str, Any]:
 
 
 def write_shard(task: ShardTask, progress: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
-    """Writes one shard under a temporary name, and a summary beside it; a shard that has one is left as it is.
+    """Writes one shard under a temporary name, and a summary beside it; a shard of this job that is there is kept.
+
+    Records that were rejected then are tried again first: reading may have failed for a passing reason, or the file was
+    mended. Where one is good now, the shard is written anew.
 
     Returns:
-        The summary: bytes, checksum, labels, groups, ids, hashes and rejections of its records.
+        The summary: bytes, checksum, labels, groups, ids, hashes and rejections of its records; `cached` says what was
+        there, if anything was.
     """
     sidecar = _sidecar(task.path)
-    if sidecar.is_file() and task.path.is_file():
-        summary = json.loads(sidecar.read_text())
-        if summary["bytes"] == task.path.stat().st_size:
-            return summary
-    summary = _write(task.path, _encoded(task, progress))
+    found, cached = _of_earlier_run(task), {}
+    if found is not None:
+        left = set(found["record_ids"])
+        again = [item for item in task.items if item.record_id not in left]
+        tried = list(_encoded(replace(task, items=again)))
+        good = sum(len(batch.payloads) for batch in tried)
+        cached = {"cached": {"tried": len(again), "good": good}}
+        if not good:
+            progress(len(task.items))
+            return found | {"rejected": [r for batch in tried for r in batch.rejected]} | cached
+    summary = _write(task.path, _encoded(task, progress)) | {"job": task.job}
     write_json(sidecar, summary)
-    return summary
+    return summary | cached
+
+
+def _of_earlier_run(task: ShardTask) -> dict[str, Any] | None:
+    """The summary of a shard that is there, whole, and of this very job."""
+    sidecar = _sidecar(task.path)
+    if not (sidecar.is_file() and task.path.is_file()):
+        return None
+    summary = json.loads(sidecar.read_text())
+    if summary.get("job") != task.job or summary["bytes"] != task.path.stat().st_size:
+        return None
+    return summary if shards.file_crc32c(task.path) == summary["crc32c"] else None
 
 
 def _encoded(task: ShardTask, progress: Callable[[int], None] = lambda done: None) -> Iterator[Batch]:
@@ -281,69 +343,6 @@ def _without(task: ShardTask, summary: dict[str, Any], copies: dict[str, str]) -
         for record_id, h in gone.items()
     ]
     return again
-
-
-def _duplicates(summaries: list[dict[str, Any]]) -> tuple[list[list[str]], dict[str, str]]:
-    """Records with the same samples: those of one class (reported), and hashes found under several (to be rejected)."""
-    seen: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for summary in summaries:
-        for record_id, label, content in zip(summary["record_ids"], summary["labels"], summary["hashes"], strict=True):
-            if content:
-                seen[content].append((record_id, label))
-    several = {content: found for content, found in seen.items() if len(found) > 1}
-    copies = {
-        content: ", ".join(record_id for record_id, _ in found)
-        for content, found in several.items()
-        if len({label for _, label in found}) > 1
-    }
-    same_class = [[record_id for record_id, _ in found] for content, found in several.items() if content not in copies]
-    return sorted(same_class), copies
-
-
-def _split_info(split: str, tasks: list[ShardTask], summaries: list[dict], class_names: Sequence[str]) -> SplitInfo:
-    mine = [(task, summary) for task, summary in zip(tasks, summaries, strict=True) if task.split == split]
-    counts = Counter(label for _, summary in mine for label in summary["labels"])
-    return SplitInfo(
-        groups=len({group for _, summary in mine for group in summary["groups"]}),
-        records=sum(len(summary["groups"]) for _, summary in mine),
-        class_counts={name: counts[i] for i, name in enumerate(class_names)},
-        shards=tuple(
-            ShardInfo(file=task.path.name, records=len(s["groups"]), bytes=s["bytes"], crc32c=s["crc32c"])
-            for task, s in mine
-        ),
-    )
-
-
-def _check_splits(splits: dict[str, SplitInfo], tasks, summaries, header: dict[str, Any]) -> None:
-    names = header.get("class_names", ())
-    where: dict[str, str] = {}
-    groups: dict[str, dict[str, set]] = {name: defaultdict(set) for name in names}
-    for task, summary in zip(tasks, summaries, strict=True):
-        for group, label in zip(summary["groups"], summary["labels"], strict=True):
-            if where.setdefault(group, task.split) != task.split and header.get("grouped", True):
-                raise ValueError(
-                    f"group {group}: expected it in one split, received it in {where[group]} and {task.split}"
-                )
-            if names:
-                groups[names[label]][task.split].add(group)
-    counted = {name: {split: len(found) for split, found in by.items()} for name, by in groups.items()}
-    shards.check_classes({split: info.class_counts for split, info in splits.items()}, names, counted)
-    for split, info in splits.items():
-        if not info.records:
-            raise ValueError(f"split {split}: expected records, received none; try another --seed or other fractions")
-
-
-def _normalisation(tasks: list[ShardTask], summaries: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """What later stages must know of the training records, and of no others."""
-    training = [summary for task, summary in zip(tasks, summaries, strict=True) if task.split == "train"]
-    largest = max(summary["largest"] for summary in training)
-    numbers = {"largest": [largest]} if largest else {}
-    sums = [np.array(summary["sums"]) for summary in training if summary["sums"] is not None]
-    if not sums:
-        return numbers
-    count, total, squares = np.sum(sums, axis=0)
-    mean = total / count
-    return numbers | {"mean": mean.tolist(), "std": np.sqrt(np.maximum(squares / count - mean**2, 0)).tolist()}
 
 
 def _record_lengths(summaries: list[dict[str, Any]], kept: int) -> RecordLengths | None:

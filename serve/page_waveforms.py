@@ -91,10 +91,11 @@ def picture(servable: Servable, record: waveforms.Waveforms, answer: Arrays) -> 
     spread = answer["spread"][0].tolist() if "spread" in answer else [None] * len(metadata["class_names"])
     columns = (metadata["class_names"], answer["probabilities"][0].tolist(), spread)
     valid = bool(answer["valid"][0])
+    reason = answer["reason"][0].decode() if "reason" in answer else "the samples are constant, or not finite"
     return {
         "task": "waveforms",
         "valid": valid,
-        "reason": "" if valid else "The samples are constant, or not finite: the model can't judge them.",
+        "reason": "" if valid else f"The model can't judge this record: {reason}.",
         "class_name": answer["class_name"][0].decode(),
         **use_of(record, 0),
         "probabilities": [

@@ -287,7 +287,12 @@ def answer_of(classes: list[str], answer: dict[str, np.ndarray], row: int | None
     if "spread" in answer:
         found["spread"] = dict(zip(classes, answer["spread"][row].tolist(), strict=True))
     if not found["valid"]:
-        found["reason"] = "expected samples that the model can judge, received ones beyond float32 or constant"
+        # Exports from before the graph gave its reason have one for all.
+        found["reason"] = (
+            answer["reason"][row].decode()
+            if "reason" in answer
+            else "expected samples that the model can judge, received ones beyond float32 or constant"
+        )
     return found
 
 

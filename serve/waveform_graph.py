@@ -18,10 +18,20 @@ from seis_tf.layers import Spectrogram
 from seis_tf.serve.signature import Field, Signature, Tensors, of_width
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.shards import DatasetInfo
+from seis_tf.spectrograms import CONSTANT, TOO_STRONG
 
 # A band-pass is one matrix [sample, sample] in the graph: 134 MB at this length.
 LONGEST_FILTERED = 4096
-_EPS = float(np.finfo(np.float32).eps)
+_EPS, _TINY = float(np.finfo(np.float32).eps), float(np.finfo(np.float32).tiny)
+# Why a record can't be judged, by number; the first stands for one that can.
+REASONS = (
+    "",
+    "expected finite samples, received NaN or Inf",
+    "expected a signal, received constant samples or a straight line",
+    TOO_STRONG,
+    CONSTANT,
+)
+_FINE, _NOT_FINITE, _NO_SIGNAL, _TOO_STRONG, _CONSTANT = range(len(REASONS))
 
 
 @dataclass(frozen=True)
@@ -136,15 +146,13 @@ class Classifier:
 
     def preprocess(self, waveform: tf.Tensor) -> Tensors:
         """Raw waveforms [batch, sample] -> what `classify_spectrogram` takes."""
-        spectrogram, valid = self._transformed(waveform)
-        return {"spectrogram": spectrogram, "valid": valid}
+        spectrogram, fault = self._transformed(waveform)
+        return {"spectrogram": spectrogram, "valid": fault == _FINE}
 
     def classify_spectrogram(self, spectrogram: tf.Tensor) -> Tensors:
         """Spectrograms [batch, frequency, time] as in the data set, before standardisation -> answers."""
         spectrogram = of_width(spectrogram, "spectrogram", self.info.feature("spectrogram").shape)
-        low, high = tf.reduce_min(spectrogram, axis=(1, 2)), tf.reduce_max(spectrogram, axis=(1, 2))
-        spectrogram, valid = _where_finite(spectrogram, high > low)
-        return self._classify(spectrogram, valid)
+        return self._classify(*_checked(spectrogram, tf.zeros(tf.shape(spectrogram)[0], tf.int32)))
 
     def classify_examples(self, serialized: tf.Tensor) -> Tensors:
         """Serialized Examples [batch] -> answers."""
@@ -158,10 +166,11 @@ class Classifier:
         return np.array([examples.encode({feature.name: power}, [feature]) for power in powers], object)
 
     def _transformed(self, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        waveform, alive = prepare_waveform(waveform, self.record, self.filter, self.precision)
-        return _where_finite(self.spectrogram(waveform), alive)
+        waveform, fault = prepare_waveform(waveform, self.record, self.filter, self.precision)
+        return _checked(self.spectrogram(waveform), fault)
 
-    def _classify(self, spectrogram: tf.Tensor, valid: tf.Tensor) -> Tensors:
+    def _classify(self, spectrogram: tf.Tensor, fault: tf.Tensor) -> Tensors:
+        valid = fault == _FINE
         members = self.model(self.standardise(spectrogram), training=False)
         members = members if self.members > 1 else members[:, None]
         mean = with_temperature(tf.reduce_mean(members, axis=1), self.temperature)
@@ -173,6 +182,7 @@ class Classifier:
             "class_id": class_id,
             "class_name": tf.gather(tf.constant(["", *self.info.class_names]), class_id + 1),
             "valid": valid,
+            "reason": tf.gather(tf.constant(REASONS), fault),
         }
         if self.members > 1:
             spread = tf.math.reduce_std(members, axis=1)
@@ -189,7 +199,8 @@ class Classifier:
             Field("probabilities", "float32", (None, count), "", "one a class, in the order of class_names"),
             Field("class_id", "int64", (None,), "", "position of the most probable class; -1 where not valid"),
             Field("class_name", "string", (None,), "", "its name; empty where not valid"),
-            Field("valid", "bool", (None,), "", "False: not finite or constant; the probabilities are uniform then"),
+            Field("valid", "bool", (None,), "", "False: no signal, or not finite; the probabilities are uniform then"),
+            Field("reason", "string", (None,), "", "why it is not valid; empty where it is"),
         ]
         if self.members > 1:
             meaning = f"standard deviation over the {self.members} members' probabilities, before the temperature"
@@ -211,7 +222,7 @@ def prepare_waveform(
         precision: of the computation.
 
     Returns:
-        float32 [batch, sample], zeros for a bad record; bool [batch], False for one that is not finite or constant.
+        float32 [batch, sample], zeros for a bad record; int32 [batch], what is wrong with it: a place in `REASONS`.
     """
     waveform = of_width(waveform, "waveform", (settings.length_samples,))
     finite = tf.reduce_all(tf.math.is_finite(waveform), axis=1)
@@ -220,10 +231,11 @@ def prepare_waveform(
     # What is left of a constant or of a straight line is the rounding of float32 samples.
     moving = tf.reduce_max(tf.abs(_without_trend(samples, "constant")), axis=1)
     peak = tf.reduce_max(tf.abs(prepared), axis=1)
-    alive = (tf.minimum(moving, peak) > 2 * _EPS * tf.reduce_max(tf.abs(samples), axis=1)) & finite
+    alive = (tf.minimum(moving, peak) > 2 * _EPS * tf.reduce_max(tf.abs(samples), axis=1)) & (peak >= _TINY)
     if matrix is not None:
         prepared = prepared @ matrix
-    return tf.cast(tf.where(alive[:, None], prepared, tf.zeros_like(prepared)), tf.float32), alive
+    fault = tf.where(finite, tf.where(alive, _FINE, _NO_SIGNAL), _NOT_FINITE)
+    return tf.cast(tf.where((fault == _FINE)[:, None], prepared, tf.zeros_like(prepared)), tf.float32), fault
 
 
 def with_temperature(probabilities: tf.Tensor, temperature: float) -> tf.Tensor:
@@ -257,7 +269,10 @@ def _filter_matrix(settings: RecordSettings, sampling_rate_hz: float) -> np.ndar
     return matrix
 
 
-def _where_finite(spectrogram: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Spectrograms with zeros for those that are not valid or not finite, and which are good."""
-    good = valid & tf.reduce_all(tf.math.is_finite(spectrogram), axis=(1, 2))
-    return tf.where(good[:, None, None], spectrogram, tf.zeros_like(spectrogram)), good
+def _checked(spectrogram: tf.Tensor, fault: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Spectrograms with zeros for those that can't be used, and what is wrong with each: `spectrograms.unusable`."""
+    low, high = tf.reduce_min(spectrogram, axis=(1, 2)), tf.reduce_max(spectrogram, axis=(1, 2))
+    finite = tf.reduce_all(tf.math.is_finite(spectrogram), axis=(1, 2))
+    own = tf.where(finite, tf.where(high - low >= _TINY, _FINE, _CONSTANT), _TOO_STRONG)
+    fault = tf.where(fault == _FINE, own, fault)
+    return tf.where((fault == _FINE)[:, None, None], spectrogram, tf.zeros_like(spectrogram)), fault

@@ -94,13 +94,16 @@ def tiny_waveform_records(seed: int = 0, groups_per_class: int = 12, per_group: 
     return records
 
 
-def write_tiny_waveforms(out: Path, records: list[TinyRecord], job: WaveformJob, **header) -> shards.DatasetInfo:
-    """A data set of these records, in several shards; `header` overrides what `dataset.json` says."""
+def write_tiny_waveforms(
+    out: Path, records: list[TinyRecord], job: WaveformJob, by_split: dict[str, list] | None = None, **header
+) -> shards.DatasetInfo:
+    """A data set of these records, in several shards, by hash; `header` overrides what `dataset.json` says."""
     features = tuple(examples.waveform_features((8, 9), 70, TINY_RATE_HZ))
-    by_split: dict[str, list] = {split: [] for split in shards.SPLITS}
-    for record in records:
-        by_split[shards.split_of(record.group, job.split)].append(record)
-    by_split = {s: shards.shuffled(found, lambda r: r.record_id, job.split.seed) for s, found in by_split.items()}
+    if by_split is None:
+        by_split = {split: [] for split in shards.SPLITS}
+        for record in records:
+            by_split[shards.split_of(record.group, job.split)].append(record)
+        by_split = {s: shards.shuffled(found, lambda r: r.record_id, job.split.seed) for s, found in by_split.items()}
     tasks = writer.plan("waveforms", out, by_split, TinyEncoder(features, job.standardise == "dataset"), 900, 0.02)
     full = {
         "task": "waveforms",

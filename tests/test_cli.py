@@ -201,3 +201,26 @@ def test_any_format_is_asked_for_by_name(monkeypatch, tmp_path):
     assert "--any-format takes what else ObsPy reads" in str(result.exception)
     result = CliRunner().invoke(cli.app, ["plot", str(tmp_path / "x.slist"), "--any-format"])
     assert result.exit_code == 0 and "report.html" in result.stdout
+
+
+def test_prepare_makes_a_pure_test_set_and_verify_accepts_an_edit(dataset, tmp_path):
+    arguments = ["prepare", "waveforms", str(dataset.parent / "records"), str(tmp_path / "out"), "--all-to", "test"]
+    result = CliRunner().invoke(cli.app, [*arguments, "--json"])
+    told = json.loads(result.stdout)["splits"]
+    assert {split: part["records"] for split, part in told.items()} == {"train": 0, "valid": 0, "test": 150}
+    result = CliRunner().invoke(cli.app, arguments)
+    assert "split all to test" in result.stdout
+    assert "taken as it is; nothing was read again" in " ".join(result.stderr.split())
+    path = tmp_path / "out" / "dataset.json"
+    path.write_text(path.read_text().replace('"simulated": true', '"simulated": false'))
+    result = CliRunner().invoke(cli.app, ["verify", str(tmp_path / "out")])
+    assert result.exit_code == 1 and "expected the content that was written" in " ".join(result.stderr.split())
+    result = CliRunner().invoke(cli.app, ["verify", str(tmp_path / "out"), "--accept-changes"])
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", ["waveforms", "dart"])
+def test_help_says_what_each_split_holds(command):
+    text = " ".join(CliRunner().invoke(cli.app, ["prepare", command, "--help"]).stdout.replace("│", " ").split())
+    assert "events may change sides when records are added" in text
+    assert "no event ever changes sides" in text

@@ -189,7 +189,14 @@ def test_another_data_set_is_judged_whole(judged, tiny_records, write_waveforms,
     info = shards.load_dataset(judged[1]["dataset"])
     train_groups = {r["group"] for r in shards.iterate(judged[1]["dataset"], info, "train")}
     assert found["seen_groups"] == len(train_groups & {r.group for r in records}) > 0
-    assert "Seen before" in (out / "report.html").read_text()
+    text = (out / "report.html").read_text()
+    assert "Seen before" in text
+    split = info.splits["train"]
+    trained = (
+        f"Trained on another data set: {judged[1]['dataset']}, {split.records} records of {split.groups} events for"
+    )
+    assert trained in text
+    assert f"Judged on all records of {tmp_path / 'other'}, 72 records of 24 events, whatever their split" in text
     assert json.loads((folder / "metrics.json").read_text()) == judged[1]
 
 

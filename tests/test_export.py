@@ -12,7 +12,7 @@ import tensorflow as tf
 from scipy import signal
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
-from seis_tf import jobs, runs, shards
+from seis_tf import jobs, runs, shards, spectrograms, waveforms
 from seis_tf.judgement import draws
 from seis_tf.judgement.intervals import Intervals
 from seis_tf.serve import waveform_graph
@@ -21,7 +21,7 @@ from seis_tf.serve.dart_graph import Forecaster
 from seis_tf.serve.export import export, versions
 from seis_tf.serve.labels import labels_of
 from seis_tf.serve.waveform_graph import Classifier, raw_input, with_temperature
-from seis_tf.settings.data import DartJob
+from seis_tf.settings.data import DartJob, RecordSettings, SpectrogramSettings
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 from seis_tf.unit_sources import load_greens, magnitude
@@ -89,26 +89,63 @@ def test_a_weak_signal_on_a_large_offset_keeps_what_float32_samples_hold(info):
 
 
 @pytest.mark.parametrize(
-    ("what", "bad"),
+    ("reason", "bad", "log"),
     [
-        ("NaN", np.where(np.arange(70) == 5, np.nan, 1.0)),
-        ("infinite", np.where(np.arange(70) == 69, -np.inf, 1.0)),
-        ("zero", np.zeros(70)),
-        ("constant", np.full(70, 1e6)),
-        ("a straight line", 1e6 + 37.0 * np.arange(70)),
-        ("beyond float32 in power", 3e38 * np.cos(np.arange(70))),
+        ("expected finite samples, received NaN or Inf", np.where(np.arange(70) == 5, np.nan, 1.0), True),
+        ("expected finite samples, received NaN or Inf", np.where(np.arange(70) == 69, -np.inf, 1.0), True),
+        ("expected a signal, received constant samples or a straight line", np.zeros(70), True),
+        ("expected a signal, received constant samples or a straight line", np.full(70, 1e6), True),
+        ("expected a signal, received constant samples or a straight line", 1e6 + 37.0 * np.arange(70), True),
+        ("expected power that 32-bit floats hold, received NaN or Inf", 3e38 * np.cos(np.arange(70)), False),
+        ("expected a signal, received a record whose spectrogram is constant", 1e-25 * np.cos(np.arange(70)), False),
     ],
 )
-def test_a_bad_record_has_a_defined_answer_and_spoils_no_other(info, what, bad):
-    graph = _classifier(info, temperature=2.0)
+def test_a_bad_record_has_a_defined_answer_and_spoils_no_other(info, reason, bad, log):
+    graph = _classifier(info, temperature=2.0, spectrogram={"log": log})
     good = _records(2)
     answer = graph.classify_waveform(tf.constant(np.stack([good[0], bad, good[1]]).astype(np.float32)))
     alone = graph.classify_waveform(tf.constant(good))
-    assert answer["valid"].numpy().tolist() == [True, False, True], what
+    assert answer["valid"].numpy().tolist() == [True, False, True]
+    empty, why, _ = (text.decode() for text in answer["reason"].numpy())
+    assert why.startswith(reason) and not empty
     assert answer["probabilities"].numpy()[1] == pytest.approx([1 / 3] * 3)
     assert answer["class_id"].numpy()[1] == -1
     assert answer["class_name"].numpy()[1] == b""
     np.testing.assert_allclose(answer["probabilities"].numpy()[::2], alone["probabilities"].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_numpy_and_graph_agree_on_what_is_no_signal(info, log):
+    """A record of noise at amplitudes over 60 decades, alone and on offsets 1e5 and 1e8 times as large."""
+    from obspy import Stream, Trace
+
+    record = RecordSettings.model_validate(info.job["record"])
+    settings = SpectrogramSettings.model_validate(info.job["spectrogram"] | {"log": log})
+    amplitudes, offsets = np.repeat(10.0 ** np.arange(-30, 31), 3), np.tile([0.0, 1e5, 1e8], 61)
+    raw = ((_records(1)[0] + offsets[:, None]) * amplitudes[:, None]).astype(np.float32)
+    stream = Stream([Trace(row, {"sampling_rate": 100.0, "station": str(i)}) for i, row in enumerate(raw)])
+    loaded = waveforms.from_stream(stream, record, 100.0)
+    usable = np.array([not reason for reason in spectrograms.unusable(
+        spectrograms.spectrograms(loaded.samples, settings, 100.0))])  # fmt: skip
+    valid = _classifier(info, spectrogram={"log": log}).classify_waveform(tf.constant(raw))["valid"].numpy()
+    assert np.flatnonzero(valid).tolist() == loaded.kept[usable].tolist()
+    # What an offset of 1e8 leaves in float32 is rounding; a logarithm of power suits every amplitude.
+    assert not valid[2::3].any()
+    assert valid[::3].all() == valid[1::3].all() == log
+    # Power of 1e30 counts does not fit float32 (1e-38 to 3e38), nor does that of 1e-30.
+    assert valid[::3][13:48].all() and (log or not valid[::3][[0, -1]].any())
+
+
+def test_power_at_any_amplitude_is_scipys(info):
+    raw = (_records(1) * 10.0 ** np.arange(-30, 31, 5)[:, None]).astype(np.float32)
+    exact = signal.detrend(raw.astype(np.float64), axis=1)
+    power = signal.spectrogram(exact, 100.0, ("tukey", 0.25), 14, 7, 14)[2]
+    expected = np.log10(np.maximum(power, 1e-8 * power.max(axis=(1, 2), keepdims=True)))
+    received = _classifier(info).preprocess(tf.constant(raw))["spectrogram"].numpy()
+    np.testing.assert_allclose(received, expected, atol=1e-3)
+    settings = SpectrogramSettings.model_validate(info.job["spectrogram"])
+    numpys = spectrograms.spectrograms(exact.astype(np.float32), settings, 100.0)
+    np.testing.assert_allclose(numpys, expected, atol=1e-3)
 
 
 def test_a_bad_spectrogram_has_a_defined_answer(info):

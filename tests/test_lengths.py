@@ -13,9 +13,10 @@ from pymseed import DataEncoding, MS3Record
 
 from seis_tf import lengths
 from seis_tf.commands import record_use
+from seis_tf.dataset_info import DatasetInfo, RecordLengths
 from seis_tf.lengths import common_length
 from seis_tf.settings.data import RecordSettings, WaveformJob, WaveformSourceSettings
-from seis_tf.shards import DatasetInfo, RecordLengths, load_dataset
+from seis_tf.shards import load_dataset
 from seis_tf.sources import SourceRecord, list_records
 
 RATE = 100.0

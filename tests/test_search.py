@@ -104,9 +104,10 @@ def test_a_resumed_search_of_other_data_or_code_is_refused(dataset, space_file, 
     search.search(copy, tmp_path / "s", settings(trials=1), space_file=space_file)
     info = json.loads((copy / "dataset.json").read_text())
     before = info["job"]["record"]["step_min"]
+    del info["checksum"]
     # The same source prepared in another way has the same fingerprint.
     (copy / "dataset.json").write_text(json.dumps(info | {"job": info["job"] | {"record": {"step_min": 2 * before}}}))
-    with pytest.raises(ValueError, match=r"data.job.record was .*, is {'step_min': 2}; use --overwrite"):
+    with pytest.raises(ValueError, match=r"data.job.record was .*, is {.*'step_min': 2.*}; use --overwrite"):
         search.search(copy, tmp_path / "s", settings(trials=1), space_file=space_file)
     (copy / "dataset.json").write_text(json.dumps(info | {"fingerprint": "another"}))
     with pytest.raises(ValueError, match="data.fingerprint was .*, is another"):

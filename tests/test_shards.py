@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from seis_tf import examples, shards, tfrecords
+from seis_tf.files import checksum, write_json
 from seis_tf.settings.data import SplitSettings
-from seis_tf.shards import DamagedShardError, check_classes, iterate, load_dataset, shard_paths, split_of, verify
+from seis_tf.shards import DamagedShardError, iterate, load_dataset, shard_paths, split_of, verify
+from seis_tf.splits import check_classes
 
 
 @pytest.fixture
@@ -21,6 +23,11 @@ def dataset(tiny_waveforms, tmp_path):
 
 def records_of(path):
     return list(tfrecords.read_records(path))
+
+
+def write_tree(folder, tree):
+    """Writes dataset.json as it would have been written with this content."""
+    write_json(folder / "dataset.json", tree | {"checksum": checksum(tree)})
 
 
 def rewrite(folder, name, payloads):
@@ -34,7 +41,7 @@ def rewrite(folder, name, payloads):
         for shard in split["shards"]:
             if shard["file"] == name:
                 shard |= {"bytes": writer.bytes, "crc32c": writer.crc32c(), "records": len(payloads)}
-    (folder / "dataset.json").write_text(json.dumps(tree))
+    write_tree(folder, tree)
 
 
 def change(folder, split, number, **values):
@@ -96,12 +103,15 @@ def test_a_class_absent_from_a_split_is_refused_with_the_counts():
     groups = {"AE": {"train": 4, "valid": 2, "test": 1}, "noise": {"train": 1, "test": 1}}
     message = (
         "split valid: expected records of every class, received none of noise "
-        "(groups in train/valid/test: AE 4/2/1; noise 1/0/1); try another --seed or other fractions"
+        "(groups in train/valid/test: AE 4/2/1; noise 1/0/1); try --split stratified, another --seed or other "
+        "fractions; --valid-fraction 0 leaves valid empty, --all-to test makes a pure test set"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_classes(counts, ("AE", "noise"), groups)
+        check_classes(counts, ("AE", "noise"), groups, SplitSettings(method="hash"))
+    check_classes(counts, ("AE", "noise"), groups, SplitSettings(valid_fraction=0))
+    check_classes(counts, ("AE", "noise"), groups, SplitSettings(all_to="test"))
     counts["valid"]["noise"] = 1
-    check_classes(counts, ("AE", "noise"), groups)
+    check_classes(counts, ("AE", "noise"), groups, SplitSettings())
 
 
 def test_a_good_data_set_has_no_faults(tiny_waveforms, tiny_dart):
@@ -195,7 +205,7 @@ def test_a_lost_record_is_found(dataset):
     rewrite(dataset, shard.file, records_of(dataset / shard.file)[:-1])
     tree = json.loads((dataset / "dataset.json").read_text())
     tree["splits"]["train"]["shards"][0]["records"] = shard.records
-    (dataset / "dataset.json").write_text(json.dumps(tree))
+    write_tree(dataset, tree)
     message = f"{shard.file}: expected {shard.records} records, received {shard.records - 1}"
     assert f"{dataset / message}" in verify(dataset)
     with pytest.raises(DamagedShardError, match=message):
@@ -207,7 +217,7 @@ def test_counts_that_do_not_agree_with_the_records_are_found(dataset):
     counts = tree["splits"]["valid"]["class_counts"]
     right = dict(counts)
     counts["AE"] += 1
-    (dataset / "dataset.json").write_text(json.dumps(tree))
+    write_tree(dataset, tree)
     assert verify(dataset) == [f"{dataset}: split valid: expected records {counts}, received {right}"]
 
 
@@ -216,7 +226,7 @@ def test_a_split_of_another_number_of_records_than_its_shards_is_refused(dataset
     tree = json.loads((dataset / "dataset.json").read_text())
     held = tree["splits"]["valid"]["records"]
     tree["splits"]["valid"]["records"] += more
-    (dataset / "dataset.json").write_text(json.dumps(tree))
+    write_tree(dataset, tree)
     with pytest.raises(ValueError, match=f"valid: .*expected {held + more} records, received {held} in the shards"):
         load_dataset(dataset)
 

@@ -199,7 +199,7 @@ def test_the_same_content_under_two_classes_is_rejected_and_under_one_reported(r
     assert verify(tmp_path / "a") == []
 
 
-@pytest.mark.parametrize("place", [("_without", n) for n in range(1, 7)] + [("_check_splits", 1)])
+@pytest.mark.parametrize("place", [("_without", n) for n in range(1, 7)] + [("check_splits", 1)])
 def test_copies_are_found_again_after_an_interruption(records, write_waveforms, tmp_path, stop_at, monkeypatch, place):
     changed, _, _ = with_copies(records)
     write_waveforms(tmp_path / "whole", changed)

@@ -74,7 +74,7 @@ class Trainer:
         folder: Path,
         max_parameters: int = 10**8,
     ):
-        self.table = jobs.load_table(example, dataset, ("train", "valid"))
+        self.table = jobs.load_table(example, dataset, ("train", "valid"), filled=True)
         self.max_parameters = max_parameters
         self.example, self.executions, self.objective, self.folder = example, executions, objective, folder
         self.cuts = _cuts(self.table, n_folds)

@@ -60,7 +60,7 @@ def fail(message: str) -> None:
 
 def note(message: str) -> None:
     """One line about something that is not wrong and should be known."""
-    err.print(f"note: {message}", style="yellow")
+    err.print(f"note: {message}", style="yellow", markup=False)
 
 
 def tell_warning(message: Warning | str, *_: object) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seis_tf.commands import console
-from seis_tf.config import load_settings
+from seis_tf.config import flat, load_settings
 from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
 
@@ -17,6 +17,20 @@ simulate_app = typer.Typer(help="Write simulated raw records with known truth.",
 prepare_app = typer.Typer(help="Raw records to a data set of sharded TFRecords.", no_args_is_help=True)
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="JSON file of settings; options override it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SplitMethod = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        help="stratified: every class has the fractions within one event, but events may change sides when records are "
+        "added. hash: no event ever changes sides, and the fractions hold on average only; for an archive that grows. "
+        "Default: stratified for waveforms, hash for dart.",
+    ),
+]
+AllTo = Annotated[
+    str | None, typer.Option(help="train, valid or test: every record into this one split, say for a pure test set.")
+]
+ValidFraction = Annotated[float | None, typer.Option(help="Part for validation; 0 for none. Default 0.15.")]
+SplitSeed = Annotated[int | None, typer.Option(help="Of the split.")]
 Processes = Annotated[int, typer.Option(help="Worker processes; the bytes written do not depend on it.")]
 
 
@@ -97,9 +111,11 @@ def waveforms(
     scaling: Annotated[str | None, typer.Option(help="density or spectrum.")] = None,
     linear: Annotated[bool, typer.Option("--linear", help="Keep the power linear instead of its log10.")] = False,
     standardise: Annotated[str | None, typer.Option(help="record, dataset or none.")] = None,
-    valid_fraction: float | None = None,
-    test_fraction: float | None = None,
-    seed: Annotated[int | None, typer.Option(help="Of the split.")] = None,
+    split: SplitMethod = None,
+    all_to: AllTo = None,
+    valid_fraction: ValidFraction = None,
+    test_fraction: Annotated[float | None, typer.Option(help="Part for test; 0 for none. Default 0.2.")] = None,
+    seed: SplitSeed = None,
     shard_mb: float | None = None,
     max_rejected: float | None = None,
     mat: Annotated[Path | None, typer.Option(help="Also write the spectrograms as one .mat matrix.")] = None,
@@ -131,6 +147,8 @@ def waveforms(
             "spectrogram.scaling": scaling,
             "spectrogram.log": False if linear else None,
             "standardise": standardise,
+            "split.method": split,
+            "split.all_to": all_to,
             "split.valid_fraction": valid_fraction,
             "split.test_fraction": test_fraction,
             "split.seed": seed,
@@ -157,7 +175,11 @@ def dart(
     buoys: Annotated[str | None, typer.Option(help="Names in order, with commas.")] = None,
     latency_min: float | None = None,
     greens: Annotated[str | None, typer.Option(help="Other Green's functions: npz or folder of tables.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the split.")] = None,
+    split: SplitMethod = None,
+    all_to: AllTo = None,
+    valid_fraction: ValidFraction = None,
+    test_fraction: Annotated[float | None, typer.Option(help="Part for test; 0 for none. Default 0.15.")] = None,
+    seed: SplitSeed = None,
     json: Json = False,
 ) -> None:
     """Records at buoys and the slip that made them to a data set of windows, split by earthquake."""
@@ -168,11 +190,15 @@ def dart(
         "record.buoys": None if buoys is None else buoys.split(","),
         "record.latency_min": latency_min,
         "greens": greens,
+        "split.method": split,
+        "split.all_to": all_to,
+        "split.valid_fraction": valid_fraction,
+        "split.test_fraction": test_fraction,
         "split.seed": seed,
     }
     job = load_settings(DartJob, config, overrides)
     with console.progress("prepare", "events") as progress:
-        info = prepare_dart.prepare_dart(source, out, job, progress=progress)
+        info = prepare_dart.prepare_dart(source, out, job, progress=progress, note=console.note)
     _show(out, info, json)
 
 
@@ -193,10 +219,18 @@ def inspect(dataset: Annotated[Path, typer.Argument(help="Data set folder.")], j
     _show(dataset, load_dataset(dataset), json)
 
 
-def verify(dataset: Annotated[Path, typer.Argument(help="Data set folder.")], json: Json = False) -> None:
+def verify(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder.")],
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="First take dataset.json as right, after you changed it by hand.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Re-reads every byte of a data set; names file and record of what is wrong, and ends with status 1."""
-    from seis_tf import shards
+    from seis_tf import dataset_info, shards
 
+    if accept_changes:
+        dataset_info.accept_changes(dataset)
     with console.progress("verify", "bytes") as progress:
         faults = shards.verify(dataset, progress)
     if json:
@@ -269,6 +303,8 @@ def _show(folder: Path, info, as_json: bool) -> None:
         for name, s in info.splits.items()
     ]
     console.print_table("splits by event" if info.grouped else "splits (ungrouped)", header, rows)
+    if info.split_rule:
+        console.out.print(f"split {info.split_rule}", markup=False)
     features = [
         [f.name, f.dtype, " x ".join(map(str, f.shape)) or "scalar", info.units.get(f.name, "")] for f in info.features
     ]
@@ -276,7 +312,7 @@ def _show(folder: Path, info, as_json: bool) -> None:
     for what, names in (("buoys", info.gauge_names), ("sources", info.source_names)):
         if names:
             console.out.print(f"{what}: {' '.join(names)}")
-    console.print_table("settings", ["setting", "value"], [[k, str(v)] for k, v in _flat(info.job)])
+    console.print_table("settings", ["setting", "value"], [[k, str(v)] for k, v in flat(info.job).items()])
     if info.duplicates:
         console.out.print(
             f"{len(info.duplicates)} groups of records with the same samples, the first: {info.duplicates[0]}"
@@ -285,10 +321,3 @@ def _show(folder: Path, info, as_json: bool) -> None:
         console.print_table(
             f"{len(info.rejected)} rejected", ["file", "reason"], [[r.file, r.reason] for r in info.rejected]
         )
-
-
-def _flat(tree: dict, prefix: str = "") -> list[tuple[str, object]]:
-    rows = []
-    for key, value in tree.items():
-        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return rows

@@ -106,7 +106,7 @@ def judge(run: Run, data: Path | str | None) -> JudgedDart:
     if not own:
         check_like(folder, run.config.info, info)
     job = DartJob.model_validate(info.job)
-    table = tables.load(folder, SPLITS, FEATURES)
+    table = tables.load(folder, SPLITS, FEATURES, filled=own)
     everything = load_greens(run.config.info.job.get("greens")).select(info.source_names)
     gauges = info.forecast_gauges or info.gauge_names
     greens = everything.select(gauges=gauges)

@@ -15,7 +15,7 @@ from seis_tf.judgement.dart_scores import ARRIVAL_FLOOR_M, WaveErrors
 from seis_tf.judgement.dart_uncertainty import wave_band
 from seis_tf.judgement.intervals import Intervals
 from seis_tf.judgement.report import Picture, Section, Table
-from seis_tf.judgement.units import count, listed, percent
+from seis_tf.judgement.units import data_words, listed, percent
 
 if TYPE_CHECKING:
     from seis_tf.judgement.dart_judged import JudgedDart
@@ -188,12 +188,10 @@ def conditions_section(metrics: Metrics) -> Section:
 
 def method_section(judged: JudgedDart, metrics: Metrics) -> Section:
     info, job = judged.info, judged.run.config.job
-    splits = {name: count(part.records, "earthquake") for name, part in info.splits.items()}
     chosen = metrics["chosen"]
     text = [
-        f"Data: {judged.dataset}, {splits['train']} for training, {splits['valid']} for validation, {splits['test']} "
-        f"for test; fingerprint {info.fingerprint[:12]}. An earthquake is in one split only. Truth: "
-        f"{metrics['truth']}, without noise.",
+        f"{data_words(judged.run.config, info, judged.dataset, judged.own, 'earthquake')} Truth: {metrics['truth']}, "
+        "without noise.",
         "All answers see the same windows with the same masks. Plain NNLS is non-negative least squares on the Green's "
         "functions of the samples that exist; smoothed NNLS adds differences of slip between neighbours; the hybrid "
         "adds the distance from the network's slip, measured by the network's own validation errors.",

@@ -204,7 +204,7 @@ def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo)
 
 
 def _judge_own(run: Run, folder: Path, progress: Callable[[int, int], None]) -> Judged:
-    table = tables.load(folder, SPLITS, FEATURES)
+    table = tables.load(folder, SPLITS, FEATURES, filled=True)
     progress(1, _STEPS)
     members = _predict(run, table["spectrogram"])
     progress(2, _STEPS)

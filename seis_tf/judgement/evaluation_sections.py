@@ -10,7 +10,7 @@ import numpy as np
 from seis_tf.judgement import figures, record_figures, scores, trivial
 from seis_tf.judgement.record_figures import Scales
 from seis_tf.judgement.report import Picture, Section, Table
-from seis_tf.judgement.units import count, listed, percent
+from seis_tf.judgement.units import data_words, listed, percent
 
 if TYPE_CHECKING:
     from seis_tf.judgement.evaluation import Judged
@@ -187,18 +187,16 @@ def loss_picture(judged: Judged) -> Picture:
 def method_section(judged: Judged, metrics: dict[str, Any]) -> Section:
     """Data, definitions, all settings."""
     info, job = judged.info, judged.run.config.job
-    splits = {name: f"{count(s.records, 'record')} of {count(s.groups, 'event')}" for name, s in info.splits.items()}
-    unit = "event" if info.grouped else "record"
+    own = judged.main != "all"
     text = [
-        f"Data: {judged.dataset}, {splits['train']} for training, {splits['valid']} for validation, {splits['test']} "
-        f"for test; fingerprint {info.fingerprint[:12]}. Every {unit} is in one split only. No setting and no "
-        "statistic comes from test records.",
+        data_words(judged.run.config, info, judged.dataset, own, "event")
+        + (" No setting and no statistic comes from test records." if own else ""),
         "Intervals hold the middle 95 % of 1,000 bootstrap samples that draw whole events with replacement, so that "
         "many records of one event do not count as many. Differences are taken within each sample.",
         "ECE is the mean distance between confidence and accuracy of the answer in 15 bins with equal numbers of "
         "records. The Brier score is the squared distance summed over classes (0 to 2), log loss is in nats. ROC and "
         "PR areas are of each class against the rest.",
-        "Trivial predictors are fitted on the training split, with classes weighted equally.",
+        "Trivial predictors are fitted on the run's training records, with classes weighted equally.",
     ]
     settings = {"model": job.model, "training": job.training}
     rows = [

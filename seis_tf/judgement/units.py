@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seis_tf.dataset_info import DatasetInfo
+    from seis_tf.runs import RunConfig
 
 MODEL_NAMES = {"mlp": "MLP", "cnn": "CNN", "conv1d": "1-D CNN", "slip_mlp": "slip MLP"}
 
@@ -41,3 +47,33 @@ def listed(names: Sequence[str]) -> str:
 def p_value(value: float) -> str:
     """A p value as one reads it: with two digits, four when it is small, or as below what is told."""
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
+
+
+def data_words(trained: RunConfig, judged: DatasetInfo, folder: Path, own: bool, one: str) -> str:
+    """What a model was trained on, and what it is judged on, for a report's section on the method.
+
+    Args:
+        trained: of the run.
+        judged: the data set that it is judged on.
+        folder: of that data set.
+        own: whether it is the run's own data set.
+        one: what is split: "event" or "earthquake".
+    """
+    info = judged if own else trained.info
+    parts = {
+        name: count(s.records, "record") + (f" of {count(s.groups, one)}" if s.groups != s.records else "")
+        for name, s in info.splits.items()
+    }
+    fitted = f"{parts['train']} for training and {parts['valid']} for validation"
+    unit = one if info.grouped else "record"
+    if own:
+        return (
+            f"Data: {folder}, {fitted}, {parts['test']} for test; fingerprint {info.fingerprint[:12]}. Every {unit} is "
+            "in one split only."
+        )
+    records, groups = (sum(getattr(s, what) for s in judged.splits.values()) for what in ("records", "groups"))
+    return (
+        f"Trained on another data set: {trained.dataset}, {fitted}; fingerprint {info.fingerprint[:12]}. Judged on all "
+        f"records of {folder}, {count(records, 'record')} of {count(groups, one)}, whatever their split there; "
+        f"fingerprint {judged.fingerprint[:12]}."
+    )

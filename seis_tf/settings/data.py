@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from seis_tf.config import Fraction, Settings
+from seis_tf.config import Fraction, Rate, Settings
 
 
 class RecordSettings(Settings):
@@ -80,18 +80,44 @@ class SpectrogramSettings(Settings):
 
 
 class SplitSettings(Settings):
-    """Which groups are for training, validation and test: by a hash of group id and seed."""
+    """Which groups are for training, validation and test.
 
-    valid_fraction: Fraction = 0.15
-    test_fraction: Fraction = 0.2
+    `stratified` hits the fractions in each class within one group, and may move groups when records are added. `hash`
+    draws each group by a hash of its id and the seed: it never moves one, and hits the fractions on average only.
+    """
+
+    method: Literal["stratified", "hash"] = "stratified"
+    all_to: Literal["train", "valid", "test"] | None = Field(
+        None, description="every record into this split, whatever the fractions and the source say"
+    )
+    valid_fraction: Rate = 0.15
+    test_fraction: Rate = 0.2
     seed: int = 0
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
         if self.valid_fraction + self.test_fraction >= 1:
             received = self.valid_fraction + self.test_fraction
-            raise ValueError(f"valid_fraction + test_fraction: expected less than 1, received {received:g}")
+            raise ValueError(
+                f"valid_fraction + test_fraction: expected less than 1, received {received:g}; "
+                "all_to (--all-to test) puts every record into one split"
+            )
         return self
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Part of the records for each split that is to hold any."""
+        if self.all_to is not None:
+            return {self.all_to: 1.0}
+        asked = {"valid": self.valid_fraction, "test": self.test_fraction}
+        return {"train": 1 - sum(asked.values())} | {split: part for split, part in asked.items() if part > 0}
+
+
+class DartSplitSettings(SplitSettings):
+    """The same of earthquakes: there are no classes, and simulated ones come in thousands and grow in number."""
+
+    method: Literal["stratified", "hash"] = "hash"
+    test_fraction: Rate = 0.15
 
 
 class ShardSettings(Settings):
@@ -171,5 +197,5 @@ class DartJob(Settings):
     greens: str | None = Field(None, description="npz or folder of Green's functions; default: the packaged ones")
     gauges: tuple[str, ...] | None = Field(None, description="where the wave to come is kept; default: all of greens")
     record: DartRecordSettings = DartRecordSettings()
-    split: SplitSettings = SplitSettings(valid_fraction=0.15, test_fraction=0.15)
+    split: DartSplitSettings = DartSplitSettings()
     shards: ShardSettings = ShardSettings()
