@@ -22,6 +22,18 @@ from seis_tf.settings.training import TrainingSettings, learning_rate_at
 from seis_tf.stack import CompiledStack, Loss, StackState, Transform, architecture, compiled
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
+# Of every score that a training, a study or an evaluation computes: whether a smaller value is the better one.
+_SMALLER_IS_BETTER = {
+    "loss": True,
+    "log_loss": True,
+    "brier": True,
+    "ece": True,
+    "mse": True,
+    "mse_ratio": True,
+    "accuracy": False,
+    "balanced_accuracy": False,
+    "macro_f1": False,
+}
 
 
 @dataclass(frozen=True)
@@ -112,8 +124,8 @@ def fit(
         settings: of the training.
         loss: (targets, outputs) -> [record]; one with an attribute `part_weights` is given those, or a member's own, as
             a third argument.
-        metrics: name to function of (targets, outputs); validation scores, called "val_" + name. Those whose name ends
-            in loss or mse are better when smaller, others when larger.
+        metrics: name to function of (targets, outputs); validation scores, called "val_" + name. The one that is
+            monitored must be known to `smaller_is_better`.
         progress: to go on from (of the same call, stopped earlier).
         on_epoch: called after each epoch; True stops the training.
 
@@ -230,7 +242,7 @@ class _Loop:
 
     def _keep_best(self, progress: Progress) -> None:
         values = np.array([history[-1][self.settings.monitor] for history in progress.history])
-        signed = values if self.settings.monitor.endswith(_SMALLER_IS_BETTER) else -values
+        signed = values if smaller_is_better(self.settings.monitor) else -values
         better = signed < progress.best_value  # never for NaN, nor for the last value of who has stopped
         progress.best_value = np.where(better, signed, progress.best_value)
         progress.best_epoch = np.where(better, progress.epoch, progress.best_epoch)
@@ -240,7 +252,30 @@ class _Loop:
             progress.best = _chosen(better, progress.state, progress.best)
 
 
-_SMALLER_IS_BETTER = ("loss", "mse")
+def smaller_is_better(score: str) -> bool:
+    """Whether the smaller of two values of a score is the better one; `val_` before its name changes nothing.
+
+    Raises:
+        ValueError: a score that is not known: which end of it is the good one is not guessed.
+    """
+    name = score.removeprefix("val_")
+    if name not in _SMALLER_IS_BETTER:
+        raise ValueError(f"score: expected one of {list(_SMALLER_IS_BETTER)}, received {score!r}")
+    return _SMALLER_IS_BETTER[name]
+
+
+def best_row(history: Sequence[Mapping[str, float]], score: str) -> Mapping[str, float]:
+    """The epoch with the best value of a score, the first of several; one whose value is NaN is never the best.
+
+    Args:
+        history: of one member.
+        score: a column of it.
+
+    Raises:
+        ValueError: a score that is not known.
+    """
+    sign = 1 if smaller_is_better(score) else -1
+    return min(history, key=lambda row: sign * row[score] if np.isfinite(row[score]) else np.inf)
 
 
 def epoch_rows(
@@ -319,6 +354,7 @@ def check(
     known = ["loss"] + (["val_loss", *(f"val_{name}" for name in metrics)] if len(members[0].valid) else [])
     if settings.monitor not in known:
         raise ValueError(f"monitor: expected one of {known}, received {settings.monitor!r}")
+    smaller_is_better(settings.monitor)
 
 
 def _padded_rows(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:

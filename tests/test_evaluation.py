@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn import metrics as sklearn_metrics
 from seis_tf import shards
 from seis_tf.judgement import calibration, evaluation, trivial
 from seis_tf.judgement.evaluation import evaluate
+from seis_tf.judgement.evaluation_sections import loss_picture
 from seis_tf.runs import load_run, train
 from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
 from seis_tf.spectrograms import standardise
@@ -153,6 +155,18 @@ def test_judging_twice_gives_the_same_bytes(judged, tmp_path):
     evaluate(tmp_path / "mlp", draws=200)
     for name in ("metrics.json", "predictions.csv", "report.html", "calibration.json"):
         assert (tmp_path / "mlp" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_the_best_epoch_of_a_mean_square_is_its_smallest():
+    """0.9, 0.2, 0.5: the second epoch is the best by error and by loss, the first by accuracy."""
+    history = [
+        [{"epoch": float(k), "loss": v, "val_mse": v, "val_accuracy": v} for k, v in ((1, 0.9), (2, 0.2), (3, 0.5))]
+    ]
+    for monitor, epoch in (("val_mse", 2), ("loss", 2), ("val_accuracy", 1)):
+        training = TrainingSettings(monitor=monitor)
+        config = SimpleNamespace(job=TrainJob(model=MlpSettings(), training=training))
+        picture = loss_picture(SimpleNamespace(run=SimpleNamespace(history=history, config=config)))
+        assert f": epoch {epoch};" in picture.caption
 
 
 def test_an_ensemble_is_judged_by_its_mean_and_its_members_are_shown(tiny_waveforms, tmp_path, no_report):

@@ -99,6 +99,7 @@ def train(
         _print_layers(job, dataset)
         return
     from seis_tf.runs import train as train_run
+    from seis_tf.training import best_row
 
     with console.progress(f"train {model}", "epochs") as progress:
 
@@ -110,12 +111,14 @@ def train(
             progress(state.epoch, job.training.epochs, note)
 
         run = train_run(dataset, job, out, resume=resume, on_epoch=on_epoch)
-    best = [min(rows, key=lambda row: row.get("val_loss", row["loss"])) for rows in run.history]
+    best = [best_row(rows, job.training.monitor) for rows in run.history]
     if json:
         console.print_json({"run": str(out), "epochs": len(run.history[0]), "best": best})
         return
     shown = ", ".join(f"{name} {value:.4g}" for name, value in best[0].items() if name.startswith("val_"))
-    console.out.print(f"{out}: {len(run.history[0])} epochs, lowest validation loss at {best[0]['epoch']:.0f}: {shown}")
+    console.out.print(
+        f"{out}: {len(run.history[0])} epochs, best by {job.training.monitor} is {best[0]['epoch']:.0f}: {shown}"
+    )
 
 
 def import_weights(

@@ -21,7 +21,7 @@ from seis_tf.judgement import scores
 from seis_tf.judgement.folds import Fold
 from seis_tf.settings.training import TrainJob
 from seis_tf.shards import SPLITS
-from seis_tf.training import Fit, Member, fit
+from seis_tf.training import Fit, Member, fit, smaller_is_better
 
 Progress = Callable[[int, int], None]
 CLASSIFIER_FEATURES = (*jobs.WAVEFORM_FEATURES, "station", "record_id", "snr_db", "peak_amplitude")
@@ -191,7 +191,8 @@ def score(job: TrainJob, table: tables.Table, trained: Trained, rows: np.ndarray
 
 def main_score(job: TrainJob) -> tuple[str, bool]:
     """The score that stands for a task, and whether larger is better."""
-    return ("balanced_accuracy", True) if jobs.is_classifier(job.model) else ("mse", False)
+    score = "balanced_accuracy" if jobs.is_classifier(job.model) else "mse"
+    return score, not smaller_is_better(score)
 
 
 def jsonable(value: Any) -> Any:
