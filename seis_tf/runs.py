@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from seis_tf import jobs
 from seis_tf.config import Settings, first_error
 from seis_tf.files import write_atomically, write_json
+from seis_tf.finite import NotFiniteError
 from seis_tf.layers import StackMembers
 from seis_tf.progress import Progress
 from seis_tf.settings.training import TrainJob
@@ -87,7 +88,7 @@ def train(
         The finished run.
 
     Raises:
-        ValueError: `out` is taken, a resumed run is of another job or data, or the loss became NaN.
+        ValueError: `out` is taken, a resumed run is of another job or data, or the loss or a weight is not finite.
         KeyboardInterrupt: after the last checkpoint was written.
     """
     out = Path(out)
@@ -110,6 +111,8 @@ def train(
     except KeyboardInterrupt:
         checkpoint.save()
         raise
+    except NotFiniteError as error:
+        raise ValueError(f"{out}: {error.told(jobs.record_names(dataset, error.rows))}") from error
     finally:
         checkpoint.writer.close()
     _finish(out, models, done)
@@ -232,12 +235,6 @@ class _Checkpoint:
         # A copy: an interruption may come when the next epoch has changed a part of it.
         self.progress = replace(progress, history=[list(rows) for rows in progress.history])
         last = [history[-1] for history in progress.history]
-        failed = [row["loss"] for row in last if not np.isfinite(row["loss"])]
-        if failed:
-            raise ValueError(
-                f"{self.out}: expected a finite loss, received {failed[0]} in epoch {progress.epoch}; "
-                "try a smaller --learning-rate"
-            )
         with self.writer.as_default(step=progress.epoch):
             for name in last[0].keys() - {"epoch"}:
                 tf.summary.scalar(name, float(np.mean([row[name] for row in last])))

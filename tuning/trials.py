@@ -131,6 +131,7 @@ class Trainer:
             metrics=jobs.metrics_of(job.model),
             progress=self._stand(group),
             on_epoch=lambda progress: on_epoch(group, progress),
+            failed_go_on=True,  # one trial's failure is not that of the others in its stack
         )
         outcomes = {}
         for i, trial in enumerate(group):
@@ -166,7 +167,8 @@ class Trainer:
         last = [h[-1]["loss"] for h in part.history]
         if not np.isfinite(last).all():
             first, value = next((r["epoch"], r["loss"]) for h in part.history for r in h if not np.isfinite(r["loss"]))
-            return Outcome(epochs=part.epoch, failure=f"expected a finite loss, received {value} in epoch {first:.0f}")
+            words = f"expected finite loss and weights, received loss {value} in epoch {first:.0f}"
+            return Outcome(epochs=part.epoch, failure=words)
         rows = [h[-1] if keep == "last" else best_row(h, self.objective) for h in part.history]
         names = [name for name in rows[0] if name.startswith("val_")]
         return Outcome(

@@ -130,7 +130,7 @@ def fit_trials(
         The fits in the order of the trials, and where the time went.
 
     Raises:
-        ValueError: a loss became NaN.
+        ValueError: a loss or a weight is not finite.
     """
     job, trials = _without_idle_validation(job, trials)
     seconds, done = Seconds(fits=len(trials)), {}
@@ -151,7 +151,7 @@ def fit_trials(
         base = number * job.training.epochs
         fitted = fit(
             models, data, members, job.training, loss,
-            metrics=jobs.metrics_of(job.model), on_epoch=lambda p, base=base: _check_finite(p, progress, base, total),
+            metrics=jobs.metrics_of(job.model), on_epoch=lambda p, base=base: progress(base + p.epoch, total),
         )  # fmt: skip
         epochs = [row["seconds"] for row in fitted.progress.history[0]]
         compiling = max(fitted.first_step_seconds - (float(np.median(epochs[1:])) if len(epochs) > 1 else 0.0), 0.0)
@@ -227,10 +227,3 @@ def _stacks(job: TrainJob, table: tables.Table, trials: Sequence[Trial]) -> list
         key = (trial.size, trial.rows.train.tobytes() if own_data else b"")
         groups.setdefault(key, []).append(i)
     return list(groups.values())
-
-
-def _check_finite(state, progress: Progress, base: int, total: int) -> None:
-    for k, history in enumerate(state.history):
-        if not np.isfinite(history[-1]["loss"]):
-            raise ValueError(f"fit {k}: expected a finite loss, received {history[-1]['loss']} in epoch {state.epoch}")
-    progress(base + state.epoch, total)
