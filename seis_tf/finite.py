@@ -10,7 +10,6 @@ from seis_tf.stack import CompiledStack, StackState
 
 # State, which steps of an epoch, rows (and companions) and which are present -> the state after, loss [step, member].
 Steps = Callable[[StackState, slice, Sequence[np.ndarray], np.ndarray], tuple[StackState, np.ndarray]]
-_MOST = 4  # records are at fault when they are at most one in so many of a batch; else it is the training
 
 
 class NotFiniteError(ValueError):
@@ -40,6 +39,7 @@ def rows_at_fault(
     stack: CompiledStack,
     steps: Steps,
     state: StackState,
+    untrained: StackState,
     order: Sequence[np.ndarray],
     present: np.ndarray,
     member: int,
@@ -47,17 +47,21 @@ def rows_at_fault(
 ) -> list[int]:
     """The records that made a member's epoch end without finite weights: of its first such step, tried one by one.
 
+    A record is at fault when the network fails on it alone with its first weights too: those that it has just before it
+    fails may fail on any record, where the learning rate is too high.
+
     Args:
         stack: that was trained.
         steps: runs a part of the epoch again.
         state: before the epoch.
+        untrained: the state that training began with.
         order: rows, and companions where there are some, int [step, member, batch], as the epoch had them.
         present: likewise, 0 where a row only fills up.
         member: its place in the state.
         values: inputs and targets [record, ...].
 
     Returns:
-        Rows of the data; none where a large part of the batch fails, or no record does alone.
+        Rows of the data; none where the whole batch fails, or no record does alone.
     """
     only = np.zeros_like(present)
     only[:, member] = present[:, member]
@@ -71,7 +75,6 @@ def rows_at_fault(
     while bad - good > 1:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if run(state, slice(0, middle), order, only)[1] else (good, middle)
-    before = run(state, slice(0, good), order, only)[0] if good else state
     places = np.flatnonzero(only[good, member])
     batch = order[0][good, member, places]
     without_value = {row for row in batch if not all(np.isfinite(v[row]).all() for v in values)}
@@ -85,11 +88,11 @@ def rows_at_fault(
         for rows, given in zip(repeated, order, strict=True):
             rows[good, member] = given[good, member, chosen[0]]
             rows[good, member, chosen] = given[good, member, chosen]
-        return run(before, slice(good, good + 1), repeated, shown)[1]
+        return run(untrained, slice(good, good + 1), repeated, shown)[1]
 
     failing = np.array([place for place in places if not is_finite(np.array([place]))], int)
     others = np.setdiff1d(places, failing)
-    if not len(failing) or _MOST * len(failing) > len(places) or not is_finite(others):
+    if not len(others):
         return []
     found = set()
     for place in failing:

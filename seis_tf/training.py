@@ -146,7 +146,7 @@ def fit(
     with tf.device(settings.device):
         if progress is None:
             progress = _start(stack, models, members)
-        loop = _Loop(stack, data, members, settings, loss, dict(metrics or {}), failed_go_on)
+        loop = _Loop(stack, models, data, members, settings, loss, dict(metrics or {}), failed_go_on)
         started, first = time.perf_counter(), 0.0
         while progress.epoch < settings.epochs and not _stopped(progress, settings).all():
             loop.epoch(progress)
@@ -159,9 +159,9 @@ def fit(
 class _Loop:
     """What stays the same from epoch to epoch: the data on the device and the members' rates."""
 
-    def __init__(self, stack, data: Data, members, settings: TrainingSettings, loss: Loss, metrics, failed_go_on):
+    def __init__(self, stack, models, data: Data, members, settings: TrainingSettings, loss: Loss, metrics, go_on):
         self.stack, self.data, self.members, self.settings, self.metrics = stack, data, members, settings, metrics
-        self.failed_go_on = failed_go_on
+        self.models, self.failed_go_on = models, go_on
         # Of the loss that was given: the stack's may be an equal one with other weights.
         own = getattr(loss, "part_weights", None)
         if own is None and any(m.loss_weights is not None for m in members):
@@ -246,8 +246,8 @@ class _Loop:
         order, present, steps = self._steps(progress.epoch, group)
         what = "weights that are not" if np.isfinite(losses[member]) else f"the loss {losses[member]}"
         values = [v.numpy() for v in (*self.training_inputs, self.targets)]
-        state = progress.state.part(group)
-        found = rows_at_fault(self.stack, steps, state, order, present, group.index(member), values)
+        states = [state.part(group) for state in (progress.state, _start(self.stack, self.models, self.members).state)]
+        found = rows_at_fault(self.stack, steps, *states, order, present, group.index(member), values)
         return NotFiniteError(member, progress.epoch + 1, what, found)
 
     def _odd(self, state: StackState, member: int) -> np.ndarray:
