@@ -41,7 +41,7 @@ class RunConfig(Settings):
 
     run_version: int = RUN_VERSION
     job: TrainJob
-    dataset: str
+    dataset: str  # its folder, seen from the run's folder
     info: DatasetInfo
     versions: dict[str, str]
     imported: str | None = None  # where the weights come from, if they were not trained here
@@ -60,6 +60,11 @@ class Run:
     def members(self) -> int:
         """Models of the ensemble; 1 for a single model."""
         return self.config.job.training.members
+
+    @property
+    def parameters(self) -> int:
+        """Trained weights of one member."""
+        return sum(v.value.shape.num_elements() for v in self.model.trainable_variables) // self.members
 
     def predict(self, inputs: list[np.ndarray], batch_size: int = 256) -> np.ndarray:
         """Outputs of every member [member, record, ...]."""
@@ -92,7 +97,7 @@ def train(
         KeyboardInterrupt: after the last checkpoint was written.
     """
     out = Path(out)
-    config = RunConfig(job=job, dataset=str(dataset), info=load_dataset(Path(dataset)), versions=versions())
+    config = _config(job, dataset, out)
     progress = _look_into(out, config, resume)
     if (out / "model.keras").is_file():
         return load_run(out)
@@ -135,9 +140,7 @@ def keep_imported(
     Raises:
         ValueError: `out` is taken.
     """
-    config = RunConfig(
-        job=job, dataset=str(dataset), info=load_dataset(Path(dataset)), versions=versions(), imported=imported
-    )
+    config = _config(job, dataset, out, imported)
     _look_into(out, config, resume=False)
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
     write_json(out / "config.json", config)
@@ -161,6 +164,61 @@ def load_run(folder: Path | str) -> Run:
     return Run(folder, config, model, _read_history(folder / "history.csv"))
 
 
+def dataset_of(run: Run, named: Path | str | None = None) -> Path:
+    """The folder of the data set that a run was trained on.
+
+    Args:
+        run: the run.
+        named: where it is, for a run from whose folder it is not found.
+
+    Raises:
+        ValueError: it is not there; names the option that says where.
+    """
+    folder = find_dataset(run, named)
+    if folder is not None:
+        return folder
+    raise ValueError(
+        f"{run.folder}: expected its data set {run.config.info.fingerprint[:12]} in {run.config.dataset} or beside the "
+        "run, received none with this content and these settings; say where it is with --dataset"
+    )
+
+
+def find_dataset(run: Run, named: Path | str | None = None) -> Path | None:
+    """As `dataset_of`, with None where it is not found.
+
+    Looked for where the run says (older runs say it from the folder that training was started in), then among the
+    neighbours of the run's folder and of the folder above it.
+
+    Raises:
+        ValueError: `named` is another data set or none.
+    """
+    if named is not None:
+        info, own = load_dataset(Path(named)), run.config.info
+        if not is_same(info, own):
+            raise ValueError(
+                f"{named}: expected data set {own.fingerprint[:12]} that {run.folder} was trained on, with its "
+                f"settings, received {info.fingerprint[:12]}{' with others' if info.job != own.job else ''}"
+            )
+        return Path(named)
+    above = run.folder.resolve().parents[:2]
+    near = [path.parent for parent in above for path in sorted(parent.glob("*/dataset.json"))]
+    for folder in (run.folder / run.config.dataset, Path(run.config.dataset), *near):
+        if not (folder / "dataset.json").is_file():
+            continue
+        try:
+            info = load_dataset(folder)
+        except ValueError:
+            continue  # a neighbour that is damaged or of another version is not the one that is looked for
+        if is_same(info, run.config.info):
+            return folder
+    return None
+
+
+def is_same(info: DatasetInfo, other: DatasetInfo) -> bool:
+    """Whether two data sets hold the same records in the same way, wherever they lie."""
+    return info.fingerprint == other.fingerprint and info.job == other.job
+
+
 def versions() -> dict[str, str]:
     """Versions of what decides the result."""
     names = ("seis_tf", "tensorflow", "keras", "numpy", "scipy")
@@ -170,6 +228,11 @@ def versions() -> dict[str, str]:
 def single_model(run: Run, member: int = 0) -> keras.Model:
     """One member of the run as a model of its own."""
     return run.model.get_layer(f"member_{member}") if run.members > 1 else run.model
+
+
+def _config(job: TrainJob, dataset: Path | str, out: Path, imported: str | None = None) -> RunConfig:
+    place = os.path.relpath(Path(dataset).resolve(), out.resolve())
+    return RunConfig(job=job, dataset=place, info=load_dataset(Path(dataset)), versions=versions(), imported=imported)
 
 
 def _look_into(out: Path, config: RunConfig, resume: bool) -> Progress | None:
@@ -184,7 +247,7 @@ def _look_into(out: Path, config: RunConfig, resume: bool) -> Progress | None:
     before = _load_config(out)
     if before.job != config.job:
         raise ValueError(f"{out}: expected the job of the run, received another: {_difference(before.job, config.job)}")
-    if before.info.fingerprint != config.info.fingerprint or before.info.job != config.info.job:
+    if not is_same(before.info, config.info):
         raise ValueError(
             f"{out}: expected data set {before.dataset} {before.info.fingerprint[:12]}, "
             f"received {config.dataset} {config.info.fingerprint[:12]}"

@@ -20,7 +20,7 @@ from seis_tf.judgement.intervals import Intervals
 from seis_tf.judgement.report import Report
 from seis_tf.models import conv1d
 from seis_tf.prepare_dart import prepare_dart
-from seis_tf.runs import Run, RunConfig, load_run
+from seis_tf.runs import Run, RunConfig, dataset_of, load_run
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
@@ -270,7 +270,7 @@ def sure(write_run, tmp_path_factory):
 def test_intervals_are_fitted_on_validation_events_and_go_with_the_run(sure):
     folder, found, _ = sure
     run = load_run(folder)
-    table = tables.load(run.config.dataset, shards.SPLITS, ("water_level_m", "weights_m", "mw"))
+    table = tables.load(dataset_of(run), shards.SPLITS, ("water_level_m", "weights_m", "mw"))
     valid, test = table.rows["valid"], table.rows["test"]
     own = found["uncertainty"]
     assert (own["fitted_on"], own["tested_on"]) == (len(valid), len(test)) and set(own["draws"]) == {
@@ -304,13 +304,20 @@ def test_the_report_shows_how_sure_it_is(sure):
 
 
 def test_another_data_set_is_scored_with_the_runs_own_intervals(sure, tmp_path, no_report):
-    folder = tmp_path / "run"
+    folder, home = tmp_path / "run", dataset_of(load_run(sure[0]))
     shutil.copytree(sure[0], folder)
-    before = (folder / "calibration.json").read_text()
-    found = evaluate(folder, prepare(tmp_path / "other", seed=5, count=40), draws=0)
+    before = json.loads((folder / "calibration.json").read_text())
+    (folder / "calibration.json").unlink()  # as a run of an older version that nobody has judged yet
+    said = []
+    found = evaluate(folder, prepare(tmp_path / "other", seed=5, count=40), draws=0, dataset=home, say=said.append)
     own = found["uncertainty"]
     assert (own["fitted_on"], own["tested_on"]) == (sure[1]["uncertainty"]["fitted_on"], 40)
-    assert (folder / "calibration.json").read_text() == before
+    again = json.loads((folder / "calibration.json").read_text())
+    flat = [
+        np.array(tree["intervals"]["quantities"]["mw"][end]) for tree in (again, before) for end in ("lower", "upper")
+    ]
+    np.testing.assert_allclose(flat[:2], flat[2:], rtol=1e-3)
+    assert said == [f"{folder}: calibration fitted on {own['fitted_on']} validation events"]
 
 
 def test_a_calibrated_run_is_exported_with_its_intervals(sure, tmp_path):
@@ -329,7 +336,9 @@ def test_a_calibrated_run_is_exported_with_its_intervals(sure, tmp_path):
 
 def test_with_few_validation_events_there_are_no_intervals(judged):
     folder, found = judged
-    assert found["uncertainty"] is None and not (folder / "calibration.json").exists()
+    assert found["uncertainty"] is None
+    stored = json.loads((folder / "calibration.json").read_text())
+    assert stored["intervals"] is None and stored["fitted_on"].startswith("not fitted: 39 validation events or more")
     assert "needs the run&#39;s own data set with at least 39 validation events" in (folder / "report.html").read_text()
 
 

@@ -109,7 +109,7 @@ def test_the_model_answers_what_keras_answers(judged, tiny_waveforms):
 
 def test_the_temperature_goes_with_the_run_and_is_of_the_validation_records(judged, tiny_waveforms):
     folder, found = judged
-    assert calibration.read_temperature(folder) == found["temperature"]
+    assert calibration.read_calibration(folder)["temperature"] == found["temperature"]
     records = list(shards.iterate(tiny_waveforms, shards.load_dataset(tiny_waveforms), "valid"))
     p = load_run(folder).predict([standardise(np.stack([r["spectrogram"] for r in records]))])[0]
     labels, groups = (np.array([r[key] for r in records]) for key in ("label", "group"))
@@ -241,9 +241,12 @@ def test_a_data_set_that_changed_is_refused(trained, tiny_records, write_wavefor
     write_waveforms(tmp_path / "data", tiny_records())
     run = train(tmp_path / "data", job(), tmp_path / "run")
     shutil.rmtree(tmp_path / "data")
-    with pytest.raises(ValueError, match=r"data/dataset\.json: expected a finished data set"):
+    message = r"run: expected its data set of no source in \.\./data or beside the run, received none .* --dataset"
+    with pytest.raises(ValueError, match=message):
         evaluate(run.folder)
     write_waveforms(tmp_path / "data", tiny_records(seed=3), fingerprint="changed")
-    with pytest.raises(ValueError, match=r"expected data set of no sour.*received changed"):
+    with pytest.raises(ValueError, match=message):
         evaluate(run.folder)
+    with pytest.raises(ValueError, match=r"expected data set of no sour.*received changed"):
+        evaluate(run.folder, dataset=tmp_path / "data")
     assert not (run.folder / "metrics.json").exists()

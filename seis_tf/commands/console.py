@@ -49,6 +49,11 @@ def fail(message: str) -> None:
     err.print(f"seis-tf: {message}", style="red", markup=False)
 
 
+def note(message: str) -> None:
+    """One line about what was done that was not asked for, or could not be done."""
+    err.print(message, markup=False)
+
+
 def print_json(content: Any) -> None:
     """Machine-readable answer of a command with --json."""
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -36,20 +36,25 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[Path | None, typer.Option(help="Judge on every record of this other data set.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="The run's own data set, where it is not found.")] = None,
     json: Json = False,
 ) -> None:
     """Scores, figures and a report: metrics.json, figures/, report.html in the run folder."""
     console.load_tensorflow()
     from seis_tf.judgement import evaluation
+    from seis_tf.judgement.summary import summary
 
-    metrics = evaluation.evaluate(run, data)
+    metrics = evaluation.evaluate(run, data, dataset=dataset, say=console.note)
     if json:
         console.print_json(metrics)
         return
     page = run / "report.html"
     if data is not None and metrics.get("main") == "all":
         page = max((run / "evaluations").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
-    console.out.print(str(page))
+    title, header, rows = summary(metrics)
+    console.print_table(title, header, rows)
+    console.out.print(f"calibration {metrics['calibration'] or 'none'}", markup=False)
+    console.out.print(str(page), markup=False)
 
 
 def compare(

@@ -23,7 +23,7 @@ def export(
     places: Annotated[list[Path], typer.Argument(metavar="[RUN] MODELS", help="Run folder, and folder of models.")],
     name: Annotated[str | None, typer.Option(help="Name of the model; by default the run folder's.")] = None,
     label: Annotated[str | None, typer.Option(help="stable (default) or canary.")] = None,
-    dataset: Annotated[Path | None, typer.Option(help="The data set, where it has moved since training.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="The run's own data set, where it is not found.")] = None,
     tflite: Annotated[bool, typer.Option("--tflite", help="Also write model.tflite.")] = False,
     promote: Annotated[bool, typer.Option("--promote", help="The canary becomes stable; exports nothing.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to the stable version before.")] = False,
@@ -50,7 +50,7 @@ def export(
     run, models = places
     model_name = name or run.resolve().name
     formats = ("saved_model", "tflite") if tflite else ("saved_model",)
-    folder = export_run(run, models, model_name, label=label, dataset=dataset, formats=formats)
+    folder = export_run(run, models, model_name, label=label, dataset=dataset, formats=formats, say=console.note)
     now = labels.labels_of(models, model_name)
     if json:
         console.print_json({"version": str(folder), "labels": now})

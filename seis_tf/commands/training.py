@@ -98,6 +98,7 @@ def train(
     if dry_run:
         _print_layers(job, dataset)
         return
+    from seis_tf.judgement.calibrate import calibrate
     from seis_tf.runs import train as train_run
     from seis_tf.training import best_row
 
@@ -111,6 +112,7 @@ def train(
             progress(state.epoch, job.training.epochs, note)
 
         run = train_run(dataset, job, out, resume=resume, on_epoch=on_epoch)
+    calibrate(run, dataset, console.note)
     best = [best_row(rows, job.training.monitor) for rows in run.history]
     if json:
         console.print_json({"run": str(out), "epochs": len(run.history[0]), "best": best})
@@ -129,9 +131,11 @@ def import_weights(
 ) -> None:
     """Makes a run of weights that were trained with the published PyTorch prototype."""
     console.load_tensorflow()
+    from seis_tf.judgement.calibrate import calibrate
     from seis_tf.prototype import import_run
 
     run = import_run(weights, dataset, out, activation=activation)
+    calibrate(run, dataset, console.note)
     row, count = run.history[0][0], sum(math.prod(weight.shape) for weight in run.model.trainable_weights)
     console.out.print(
         f"{out}: {count:,} weights of {weights.name}; mean squared slip error "
