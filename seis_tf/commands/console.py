@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -75,6 +76,17 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]
     for row in rows:
         table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
     out.print(table)
+
+
+def pair(option: str, text: str | None) -> tuple[float, float] | None:
+    """The two numbers of an option like --epicentre LON,LAT; None where it was not given."""
+    if text is None:
+        return None
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: expected two numbers with a comma between, received {text!r}") from error
+    return first, second
 
 
 @contextmanager

@@ -67,7 +67,9 @@ def predict(
     origin_time: Annotated[
         str | None, typer.Option(help="DART: the earthquake's origin, e.g. 2018-01-23T09:31:40Z.")
     ] = None,
-    epicentre: Annotated[tuple[float, float] | None, typer.Option(help="DART: longitude and latitude.")] = None,
+    epicentre: Annotated[
+        str | None, typer.Option(metavar="LON,LAT", help="DART: longitude and latitude, e.g. -124.5,45.")
+    ] = None,
     buoys: Annotated[str | None, typer.Option(help="DART: which buoys to take from among others, with commas.")] = None,
     latency_min: Annotated[float, typer.Option(help="DART: minutes that are not delivered yet.")] = 0.0,
     figures: Annotated[Path | None, typer.Option(help="DART: folder for the pictures.")] = None,
@@ -81,7 +83,7 @@ def predict(
         files,
         resample=resample,
         origin_time=origin_time,
-        epicentre=epicentre,
+        epicentre=console.pair("--epicentre", epicentre),
         latency_min=latency_min,
         buoy_names=None if buoys is None else buoys.split(","),
         figures=figures,
