@@ -210,7 +210,7 @@ def find_dataset(run: Run, named: Path | str | None = None) -> Path | None:
         except ValueError:
             continue  # a neighbour that is damaged or of another version is not the one that is looked for
         if is_same(info, run.config.info):
-            return folder
+            return folder.resolve()
     return None
 
 

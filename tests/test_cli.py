@@ -146,7 +146,7 @@ def test_predict_prints_many_values_downwards(monkeypatch, capsys):
     answers = [{"record": "quake", "mw": 8.5, "weights_m": weights}]
     lines = printed_by_predict(monkeypatch, capsys, answers)
     assert sum("acsza" in line for line in lines) == 12
-    assert any(line.split()[1:-1] == ["weights_m", "acsza54", "│", "54"] for line in lines)
+    assert any(line.split()[1:-1] == ["slip_acsza54_m", "│", "54"] for line in lines)
 
 
 OUT_OF_RANGE = [

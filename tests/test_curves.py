@@ -38,7 +38,7 @@ def rows_of(out):
 def test_every_fit_is_in_the_table(curve):
     out, result, seen = curve
     rows = rows_of(out)
-    keys = {(row["fraction"], row["fold"], row["seed"], row["part"]) for row in rows}
+    keys = {(row["fraction"], row["fold"], row["seed"], row["split"]) for row in rows}
     assert len(rows) == len(keys) == 2 * 3 * 2 * 2
     assert json.loads((out / "learning_curve.json").read_text()) == result
     assert (out / "report.html").is_file() and (out / "figures" / "learning_curve.png").is_file()
@@ -52,7 +52,7 @@ def test_means_and_deviations_are_those_of_the_table(curve):
             values = [
                 float(row["balanced_accuracy"])
                 for row in rows_of(out)
-                if float(row["fraction"]) == size["fraction"] and row["part"] == part
+                if float(row["fraction"]) == size["fraction"] and row["split"] == part
             ]
             assert size[part]["mean"] == pytest.approx(np.mean(values))
             assert size[part]["std"] == pytest.approx(np.std(values, ddof=1))
@@ -103,7 +103,7 @@ def test_a_point_of_the_curve_is_what_a_fit_alone_gives(curve, tiny_waveforms):
     row = next(
         row
         for row in rows_of(out)
-        if (row["fraction"], row["fold"], row["seed"], row["part"]) == ("0.3", "1", "1", "test")
+        if (row["fraction"], row["fold"], row["seed"], row["split"]) == ("0.3", "1", "1", "test")
     )
     assert int(row["training_records"]) == len(part)
     assert float(row["balanced_accuracy"]) == expected["balanced_accuracy"]

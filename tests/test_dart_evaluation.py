@@ -88,7 +88,7 @@ def pages(monkeypatch) -> list[Report]:
 def predictions(folder: Path) -> dict[tuple[str, str], dict[str, str]]:
     """(record, answer) -> row."""
     with open(folder / "predictions.csv", newline="") as file:
-        return {(row["record_id"], row["answer"]): row for row in csv.DictReader(file)}
+        return {(row["record_id"], row["method"]): row for row in csv.DictReader(file)}
 
 
 def slips(folder: Path, records, answer: str) -> np.ndarray:
@@ -359,7 +359,7 @@ def test_where_the_training_data_is_gone_there_are_fewer_answers(judged, tmp_pat
     shutil.copytree(judged[0], folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"dataset": str(tmp_path / "gone")}))
-    with pytest.raises(ValueError, match=r"gone.*expected"):
+    with pytest.raises(ValueError, match=r"expected its data set .* in .*gone or beside the run"):
         evaluate(folder)
     found = evaluate(folder, prepare(tmp_path / "other", seed=6, count=30), draws=0)
     assert set(found["splits"]["all"]["methods"]) == {"network", "nnls", "zero", "true_slip"}
@@ -393,7 +393,9 @@ def test_a_changed_data_set_is_refused(judged, tmp_path):
     other = prepare(tmp_path, seed=7, count=30)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"dataset": str(other)}))
-    with pytest.raises(ValueError, match="expected data set .* that .*run was trained on, received .*--data"):
+    with pytest.raises(
+        ValueError, match="run: expected its data set .*, received none with this content and these settings"
+    ):
         evaluate(tmp_path / "run")
 
 

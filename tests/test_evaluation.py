@@ -54,8 +54,8 @@ def predictions(folder) -> dict[str, list[dict[str, str]]]:
 
 
 def arrays(rows):
-    labels = np.array([NAMES.index(row["true"]) for row in rows])
-    return labels, np.array([[float(row[f"p_{name}"]) for name in NAMES] for row in rows])
+    labels = np.array([NAMES.index(row["class"]) for row in rows])
+    return labels, np.array([[float(row[f"probability_{name}"]) for name in NAMES] for row in rows])
 
 
 def test_everything_is_written_and_metrics_are_what_was_returned(judged):
@@ -73,7 +73,7 @@ def test_every_record_is_in_the_predictions_once_with_its_split(judged, tiny_wav
     info = shards.load_dataset(tiny_waveforms)
     for split in shards.SPLITS:
         stored = {(r["record_id"], r["group"], NAMES[r["label"]]) for r in shards.iterate(tiny_waveforms, info, split)}
-        assert {(row["record_id"], row["group"], row["true"]) for row in rows[split]} == stored
+        assert {(row["record_id"], row["group"], row["class"]) for row in rows[split]} == stored
         assert len(rows[split]) == info.splits[split].records
 
 
@@ -104,7 +104,7 @@ def test_the_model_answers_what_keras_answers(judged, tiny_waveforms):
     for row, record in zip(predictions(folder)["test"], shards.iterate(tiny_waveforms, info, "test"), strict=True):
         raw = model.predict(standardise(record["spectrogram"][None]), verbose=0)
         scaled = calibration.with_temperature(raw, found["temperature"])[0]
-        assert [float(row[f"p_{name}"]) for name in NAMES] == pytest.approx(scaled.tolist(), abs=2e-5)
+        assert [float(row[f"probability_{name}"]) for name in NAMES] == pytest.approx(scaled.tolist(), abs=2e-5)
 
 
 def test_the_temperature_goes_with_the_run_and_is_of_the_validation_records(judged, tiny_waveforms):
@@ -128,7 +128,8 @@ def test_thresholds_are_chosen_on_validation_and_scored_on_test(judged):
         assert own["recall"] == pytest.approx(np.mean(called[true == k]))
         assert own["precision"] == pytest.approx(np.mean(true[called] == k))
     stored = json.loads((folder / "calibration.json").read_text())
-    assert stored["thresholds"] == {name: found["thresholds"][name]["threshold"] for name in NAMES}
+    told = {name: found["thresholds"][name]["threshold"] for name in NAMES}
+    assert stored["thresholds"] == pytest.approx(told, rel=1e-6)
 
 
 def test_trivial_predictors_stand_beside_the_model(judged, tiny_waveforms):

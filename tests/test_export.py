@@ -382,7 +382,8 @@ def test_the_exported_model_answers_as_the_trained_one(models, run, data):
     stored = next(shards.iterate(data, shards.load_dataset(data), "test"))
     trained = keras.models.load_model(run / "model.keras", compile=False)
     power = stored["spectrogram"]
-    expected = trained(((power - power.mean()) / power.std())[None]).numpy()
+    temperature = json.loads((run / "calibration.json").read_text())["temperature"]  # fitted by the first export
+    expected = with_temperature(trained(((power - power.mean()) / power.std())[None]), temperature).numpy()
     line = np.linspace(3, 5, 70, dtype=np.float32)
     received = loaded.signatures["serving_default"](waveform=tf.constant((stored["waveform"] + line)[None]))
     np.testing.assert_allclose(received["probabilities"], expected, atol=1e-4)  # float32 samples on a line

@@ -131,9 +131,9 @@ def test_one_bad_record_is_told_and_stops_no_other(plain, samples):
     good = predict(plain, samples[[0, 2]], sampling_rate_hz=RATE_HZ)
     assert [answers[0]["probabilities"], answers[2]["probabilities"]] == [answer["probabilities"] for answer in good]
     table = rows(answers)
-    assert list(table[0])[:4] == ["record", "valid", "class_name", "probabilities AE"]
+    assert list(table[0])[:4] == ["record_id", "valid", "predicted_class", "probability_AE"]
     assert list(table[0])[-1] == "reason" and table[0]["reason"] == ""
-    assert table[1]["probabilities AE"] == ""
+    assert table[1]["probability_AE"] == ""
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_windows_are_answered_as_the_run_answers_them(place, dart):
         assert answer["peak_m_50"]["46411"][0] <= answer["peak_m"]["46411"] <= answer["peak_m_95"]["46411"][1]
         assert answer["mw_50"][0] <= answer["mw"] <= answer["mw_50"][1] < answer["mw_95"][1]
     assert "mw_80" not in rows(answers)[0]  # a pair is no cell
-    assert {"record", "mw", "outside", "samples 46404", "peak_m 46411"} <= set(rows(answers)[0])
+    assert {"record_id", "mw", "outside", "samples_46404", "peak_46411_m"} <= set(rows(answers)[0])
 
 
 def test_a_window_is_given_with_its_buoys_in_order(dart):

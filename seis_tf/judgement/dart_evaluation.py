@@ -136,7 +136,7 @@ def predictions_csv(judged: JudgedDart) -> str:
     writer = csv.writer(text, lineterminator="\n")
     peaks = [f"peak_{name}_m" for name in true.gauge_names]
     slips = [f"slip_{name}_m" for name in judged.greens.source_names]
-    writer.writerow(["split", "record_id", "answer", "mw", *peaks, *slips])
+    writer.writerow(["split", "record_id", "method", "mw", *peaks, *slips])
     answers = {"truth": (judged.windows.weights_m, judged.columns["mw"], true.waves_m)}
     for name in WRITTEN:
         if name in judged.answers.weights_m:

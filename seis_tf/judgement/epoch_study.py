@@ -132,9 +132,9 @@ def overfitting_start(rows: list[dict[str, float]]) -> int | None:
 
 def _as_csv(rows: list[dict[str, float]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *(f"{part}_loss" for part in SPLITS)])
+    writer.writerows([row["epoch"], *(row[part] for part in SPLITS)] for row in rows)
     return text.getvalue()
 
 

@@ -172,7 +172,7 @@ def predictions_csv(judged: Judged) -> str:
     writer = csv.writer(text, lineterminator="\n")
     about = ("record_id", "group", "station")
     measured = ("snr_db", "peak_amplitude", "clipped")
-    writer.writerow(["split", *about, "true", "predicted", *(f"p_{name}" for name in names), *measured])
+    writer.writerow(["split", *about, "class", "predicted_class", *(f"probability_{n}" for n in names), *measured])
     probabilities = judged.probabilities
     for part, rows in judged.rows.items():
         for row in rows:
