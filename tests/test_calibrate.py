@@ -80,6 +80,20 @@ def test_train_ends_with_it_and_resuming_a_finished_run_makes_up_for_it(tiny_wav
     assert json.loads(path.read_text()) == before
 
 
+def test_evaluate_prints_its_main_numbers_beside_the_trivial_ones(run, tiny_waveforms):
+    result = CliRunner().invoke(cli.app, ["evaluate", str(run), "--dataset", str(tiny_waveforms)])
+    assert result.exit_code == 0, result.output
+    found = json.loads((run / "metrics.json").read_text())
+    test, trivial = found["splits"]["test"], found["trivial"]["largest class"]["splits"]["test"]
+    (low, high), (least, most) = test["intervals"]["balanced_accuracy"], trivial["interval"]
+    lines = {" ".join(line.replace("│", " ").split()) for line in result.output.splitlines()}
+    own = f"mlp {test['balanced_accuracy']:.3f} ({low:.3f} to {high:.3f}) {test['accuracy']:.3f}"
+    assert any(line.startswith(own) for line in lines), result.output
+    words = f"largest class (trivial) {1 / 3:.3f} ({least:.3f} to {most:.3f})"
+    assert any(line.startswith(words) for line in lines)
+    assert any(line.startswith("calibration fitted on") for line in lines)
+
+
 def test_a_calibration_that_is_there_is_left_alone(run, tiny_waveforms):
     (run / "calibration.json").write_text(json.dumps({"temperature": 1.75, "fitted_on": "36 validation records"}))
     said = []

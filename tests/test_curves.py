@@ -65,7 +65,7 @@ def test_the_last_step_is_paired_by_fold(curve):
             [
                 float(r["balanced_accuracy"])
                 for r in rows_of(out)
-                if (r["fraction"], r["fold"], r["part"]) == (key[0], str(key[1]), "test")
+                if (r["fraction"], r["fold"], r["split"]) == (key[0], str(key[1]), "test")
             ]
         )
         for key in [(fraction, fold) for fraction in ("0.3", "1.0") for fold in range(3)]

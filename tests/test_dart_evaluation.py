@@ -14,6 +14,7 @@ from scipy import optimize
 from seis_tf import inversion, shards, tables
 from seis_tf.judgement import dart_evaluation, evaluation
 from seis_tf.judgement.dart_evaluation import evaluate
+from seis_tf.judgement.dart_figures import SHORT
 from seis_tf.judgement.dart_methods import Methods, Windows, network_of
 from seis_tf.judgement.dart_scores import TrueWaves
 from seis_tf.judgement.intervals import Intervals
@@ -332,6 +333,24 @@ def test_a_calibrated_run_is_exported_with_its_intervals(sure, tmp_path):
     stored = json.loads((sure[0] / "calibration.json").read_text())["intervals"]
     assert Intervals.model_validate_json((extra / "intervals.json").read_text()) == Intervals.model_validate(stored)
     assert "fitted to the errors on" in (extra / "MODEL_CARD.md").read_text()
+
+
+def test_the_summary_and_the_card_are_short_and_have_every_answer(judged):
+    """The slow way: each number looked up in the metrics."""
+    from seis_tf.judgement.summary import summary
+    from seis_tf.serve.card import _scores
+
+    title, header, rows = summary(judged[1])
+    main = judged[1]["splits"]["test"]
+    assert title.startswith(f"test split: {main['events']} earthquakes, {WINDOW_MIN} min")
+    assert [row[0] for row in rows][:2] == ["network", "hybrid"] and len(rows) == len(main["methods"])
+    own, rival = main["methods"]["network"], main["methods"]["nnls"]
+    low, high = own["explained_far"]["interval"]
+    assert rows[0][1] == f"{own['explained']['far']:.3f} ({low:.3f} to {high:.3f})"
+    low, high = rival["explained_far"]["first_minus_this_interval"]
+    gap = next(row for row in rows if row[0] == SHORT["nnls"])[header.index("network better by")]
+    assert gap == f"{rival['explained_far']['first_minus_this']:.3f} ({low:.3f} to {high:.3f})"
+    assert len("\n".join(_scores(judged[1])).splitlines()) == 1 + 2 + len(rows)
 
 
 def test_with_few_validation_events_there_are_no_intervals(judged):

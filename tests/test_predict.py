@@ -11,6 +11,7 @@ import pytest
 from obspy import Stream, Trace
 
 from seis_tf import prepare, runs, shards, spectrograms
+from seis_tf.judgement import calibration
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.serve import labels
 from seis_tf.serve.export import export
@@ -67,7 +68,9 @@ def _stored(place: Path, name: str) -> dict[str, np.ndarray]:
     run = runs.load_run(place / f"run-{name}")
     records = list(shards.iterate(folder, run.config.info, "test"))
     power = spectrograms.standardise(np.stack([record["spectrogram"] for record in records]))
-    return dict(zip((r["record_id"] for r in records), run.predict([power]).mean(axis=0), strict=True))
+    temperature = calibration.read_calibration(run.folder)["temperature"]  # fitted by the export
+    p = calibration.with_temperature(run.predict([power]).mean(axis=0), temperature)
+    return dict(zip((r["record_id"] for r in records), p, strict=True))
 
 
 @pytest.mark.parametrize("name", ["plain", "filtered"])
