@@ -77,5 +77,8 @@ def shift(waveforms: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
 
 
 def _rms(waveforms: tf.Tensor) -> tf.Tensor:
-    centred = waveforms - tf.reduce_mean(waveforms, axis=-1, keepdims=True)
-    return tf.sqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True))
+    # Of the waveform over its peak: the square of a sample above 1.8e19 is no float32, nor is that of one below 1e-23.
+    peak = tf.reduce_max(tf.abs(waveforms), axis=-1, keepdims=True)
+    scaled = tf.math.divide_no_nan(waveforms, peak)
+    centred = scaled - tf.reduce_mean(scaled, axis=-1, keepdims=True)
+    return peak * tf.sqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True))

@@ -9,6 +9,7 @@ import typer
 
 from seis_tf import __version__
 from seis_tf.commands import console, data, judging, searching, serving, training
+from seis_tf.config import OptionError
 
 app = typer.Typer(
     name="seis-tf",
@@ -42,6 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line: status 0 done, 1 the data or the run is at fault, 2 wrong usage."""
     try:
         app(args=arguments, standalone_mode=True)
+    except OptionError as error:
+        console.fail(" ".join(str(error).split()))
+        sys.exit(2)
     except (ValueError, OSError) as error:
         console.fail(" ".join(str(error).split()))
         sys.exit(1)

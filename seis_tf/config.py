@@ -27,6 +27,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
+class OptionError(ValueError):
+    """An option of the command line has a value that can't be: wrong usage, and nothing that a file is at fault for."""
+
+
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
@@ -43,6 +47,7 @@ def load_settings(
 
     Raises:
         ValueError: the file is no JSON, a key is unknown, or a value is out of range; names file, key and value.
+        OptionError: the value is one of `overrides`; names the option, which is called as the key's last part.
     """
     tree: dict[str, Any] = copy.deepcopy(base or {})
     merge(tree, load_tree(path))
@@ -55,7 +60,19 @@ def load_settings(
     try:
         return kind.model_validate(tree)
     except ValidationError as err:
-        raise ValueError(f"{path or 'options'}: {first_error(err)}") from err
+        where = [str(part) for part in err.errors()[0]["loc"]]
+        given = [key for key, value in overrides.items() if value is not None]
+        at_fault = next((key for key in given if _concerns(where, key.split("."))), None)
+        if at_fault is None:
+            raise ValueError(f"{path or 'options'}: {first_error(err)}") from err
+        option = at_fault.rpartition(".")[2].replace("_", "-")
+        raise OptionError(f"--{option}: {first_error(err)}") from err
+
+
+def _concerns(where: list[str], key: list[str]) -> bool:
+    """Whether an error's place is that of a key, inside it, or a group of settings that the key is in."""
+    places = iter(where)  # may name the kind of a model between: model, mlp, hidden, 0
+    return all(part in places for part in key) or key[: len(where)] == where
 
 
 def load_tree(path: Path | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The one place that knows both tasks; `train`, `compare`, `learning-curve` and `t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,19 @@ def load_table(job: TrainJob, dataset: Path | str, splits: tuple[str, ...], *, f
         return tables.load(dataset, splits, dart_data.FEATURES, filled=filled)
     extra = ("waveform",) if job.training.augment.active else ()
     return tables.load(dataset, splits, WAVEFORM_FEATURES + extra, filled=filled)
+
+
+def record_names(dataset: Path | str, rows: Sequence[int]) -> list[str]:
+    """Which records these rows of a training are, with what is odd about their values."""
+    names = ("record_id", "waveform", "spectrogram", "water_level_m")
+    table = tables.load(dataset, ("train", "valid"), names)
+    found = []
+    for row in rows:
+        values = next(table[name][row] for name in names[1:] if name in table.columns)
+        odd = np.count_nonzero(~np.isfinite(values))
+        about = f"{odd} values are not finite" if odd else f"largest value {np.abs(values).max():.3g}"
+        found.append(f"{table['record_id'][row]} ({about})")
+    return found
 
 
 def data_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Data:

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from seis_tf import jobs
 from seis_tf.config import Settings, first_error, flat
 from seis_tf.files import checksum, write_atomically, write_json
+from seis_tf.finite import NotFiniteError
 from seis_tf.layers import StackMembers
 from seis_tf.progress import Progress
 from seis_tf.settings.training import TrainJob
@@ -39,7 +40,7 @@ class RunConfig(Settings):
 
     run_version: int = RUN_VERSION
     job: TrainJob
-    dataset: str
+    dataset: str  # its folder, seen from the run's folder
     info: DatasetInfo
     versions: dict[str, str]
     imported: str | None = None  # where the weights come from, if they were not trained here
@@ -58,6 +59,11 @@ class Run:
     def members(self) -> int:
         """Models of the ensemble; 1 for a single model."""
         return self.config.job.training.members
+
+    @property
+    def parameters(self) -> int:
+        """Trained weights of one member."""
+        return sum(v.value.shape.num_elements() for v in self.model.trainable_variables) // self.members
 
     def predict(self, inputs: list[np.ndarray], batch_size: int = 256) -> np.ndarray:
         """Outputs of every member [member, record, ...]."""
@@ -86,12 +92,12 @@ def train(
         The finished run.
 
     Raises:
-        ValueError: `out` is taken, a resumed run is of another job or data, or the loss became NaN.
+        ValueError: `out` is taken, a resumed run is of another job or data, or the loss or a weight is not finite.
         KeyboardInterrupt: after the last checkpoint was written.
     """
-    out, info = Path(out), load_dataset(Path(dataset))
-    job = jobs.possible_job(job, info)
-    config = RunConfig(job=job, dataset=str(dataset), info=info, versions=versions())
+    out = Path(out)
+    job = jobs.possible_job(job, load_dataset(Path(dataset)))
+    config = _config(job, dataset, out)
     progress = _look_into(out, config, resume)
     if (out / "model.keras").is_file():
         return load_run(out)
@@ -110,6 +116,8 @@ def train(
     except KeyboardInterrupt:
         checkpoint.save()
         raise
+    except NotFiniteError as error:
+        raise ValueError(f"{out}: {error.told(jobs.record_names(dataset, error.rows))}") from error
     finally:
         checkpoint.writer.close()
     _finish(out, models, done)
@@ -132,9 +140,7 @@ def keep_imported(
     Raises:
         ValueError: `out` is taken.
     """
-    config = RunConfig(
-        job=job, dataset=str(dataset), info=load_dataset(Path(dataset)), versions=versions(), imported=imported
-    )
+    config = _config(job, dataset, out, imported)
     _look_into(out, config, resume=False)
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
     _write_config(out, config)
@@ -182,6 +188,61 @@ def _check_weights(run: Run) -> None:
             )
 
 
+def dataset_of(run: Run, named: Path | str | None = None) -> Path:
+    """The folder of the data set that a run was trained on.
+
+    Args:
+        run: the run.
+        named: where it is, for a run from whose folder it is not found.
+
+    Raises:
+        ValueError: it is not there; names the option that says where.
+    """
+    folder = find_dataset(run, named)
+    if folder is not None:
+        return folder
+    raise ValueError(
+        f"{run.folder}: expected its data set {run.config.info.fingerprint[:12]} in {run.config.dataset} or beside the "
+        "run, received none with this content and these settings; say where it is with --dataset"
+    )
+
+
+def find_dataset(run: Run, named: Path | str | None = None) -> Path | None:
+    """As `dataset_of`, with None where it is not found.
+
+    Looked for where the run says (older runs say it from the folder that training was started in), then among the
+    neighbours of the run's folder and of the folder above it.
+
+    Raises:
+        ValueError: `named` is another data set or none.
+    """
+    if named is not None:
+        info, own = load_dataset(Path(named)), run.config.info
+        if not is_same(info, own):
+            raise ValueError(
+                f"{named}: expected data set {own.fingerprint[:12]} that {run.folder} was trained on, with its "
+                f"settings, received {info.fingerprint[:12]}{' with others' if info.job != own.job else ''}"
+            )
+        return Path(named)
+    above = run.folder.resolve().parents[:2]
+    near = [path.parent for parent in above for path in sorted(parent.glob("*/dataset.json"))]
+    for folder in (run.folder / run.config.dataset, Path(run.config.dataset), *near):
+        if not (folder / "dataset.json").is_file():
+            continue
+        try:
+            info = load_dataset(folder)
+        except ValueError:
+            continue  # a neighbour that is damaged or of another version is not the one that is looked for
+        if is_same(info, run.config.info):
+            return folder.resolve()
+    return None
+
+
+def is_same(info: DatasetInfo, other: DatasetInfo) -> bool:
+    """Whether two data sets hold the same records in the same way, wherever they lie."""
+    return info.fingerprint == other.fingerprint and info.job == other.job
+
+
 def versions() -> dict[str, str]:
     """Versions of what decides the result."""
     names = ("seis_tf", "tensorflow", "keras", "numpy", "scipy")
@@ -191,6 +252,11 @@ def versions() -> dict[str, str]:
 def single_model(run: Run, member: int = 0) -> keras.Model:
     """One member of the run as a model of its own."""
     return run.model.get_layer(f"member_{member}") if run.members > 1 else run.model
+
+
+def _config(job: TrainJob, dataset: Path | str, out: Path, imported: str | None = None) -> RunConfig:
+    place = os.path.relpath(Path(dataset).resolve(), out.resolve())
+    return RunConfig(job=job, dataset=place, info=load_dataset(Path(dataset)), versions=versions(), imported=imported)
 
 
 def _look_into(out: Path, config: RunConfig, resume: bool) -> Progress | None:
@@ -205,7 +271,7 @@ def _look_into(out: Path, config: RunConfig, resume: bool) -> Progress | None:
     before = _load_config(out)
     if before.job != config.job:
         raise ValueError(f"{out}: expected the job of the run, received another: {_difference(before.job, config.job)}")
-    if before.info.fingerprint != config.info.fingerprint or before.info.job != config.info.job:
+    if not is_same(before.info, config.info):
         raise ValueError(
             f"{out}: expected data set {before.dataset} {before.info.fingerprint[:12]}, "
             f"received {config.dataset} {config.info.fingerprint[:12]}"
@@ -264,12 +330,6 @@ class _Checkpoint:
         # A copy: an interruption may come when the next epoch has changed a part of it.
         self.progress = replace(progress, history=[list(rows) for rows in progress.history])
         last = [history[-1] for history in progress.history]
-        failed = [row["loss"] for row in last if not np.isfinite(row["loss"])]
-        if failed:
-            raise ValueError(
-                f"{self.out}: expected a finite loss, received {failed[0]} in epoch {progress.epoch}; "
-                "try a smaller --learning-rate"
-            )
         with self.writer.as_default(step=progress.epoch):
             for name in last[0].keys() - {"epoch"}:
                 tf.summary.scalar(name, float(np.mean([row[name] for row in last])))

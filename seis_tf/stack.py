@@ -135,6 +135,7 @@ class CompiledStack:
         seed: tuple[int, int],
         companions: np.ndarray | None = None,
         loss_weights: np.ndarray | None = None,
+        first_step: int = 0,
     ) -> tuple[StackState, np.ndarray]:
         """The steps of an epoch in one graph, with the data in memory.
 
@@ -150,6 +151,7 @@ class CompiledStack:
             seed: of what `transform` draws.
             companions: int32 [step, member, batch]: records whose first input `transform` is given as one more.
             loss_weights: [member, part], of a loss that has parts.
+            first_step: number of the first of these steps, for what `transform` draws.
 
         Returns:
             The state after, and the loss [step, member] (NaN where a member had no step).
@@ -164,7 +166,8 @@ class CompiledStack:
         room = [(0, _room(rows.shape) - steps if self._compiles_epochs else 0), (0, 0), (0, 0)]
         order = [tf.constant(np.pad(v, room), tf.int32) for v in (rows, companions) if v is not None]
         present = tf.constant(np.pad(present, room), tf.float32)
-        groups, losses = function(groups, data, order, present, tf.constant(steps), hyper, tf.constant(seed, tf.int32))
+        seed = tf.constant((*seed, first_step), tf.int32)
+        groups, losses = function(groups, data, order, present, tf.constant(steps), hyper, seed)
         return StackState(*groups), losses.numpy()[:steps]
 
     def predict(
@@ -186,6 +189,11 @@ class CompiledStack:
             padded = np.pad(block, ((0, 0), (0, short)), mode="edge")  # one shape, one compilation
             parts.append(function(groups, tuple(inputs), tf.constant(padded, tf.int32)).numpy()[:, : block.shape[1]])
         return np.concatenate(parts, axis=1)
+
+    def finite(self, state: StackState) -> np.ndarray:
+        """Whether all weights and moments of each member are finite, bool [member]; NaN gradients leave no such."""
+        values = [v for group in _groups(state) for v in group if v.dtype.is_floating]
+        return self._function("finite", _all_finite, state.trainable[0].shape[0])(values).numpy()
 
     @property
     def _compiles_epochs(self) -> bool:
@@ -212,7 +220,7 @@ class CompiledStack:
             if len(order) > 1:
                 x.append(tf.gather(inputs[0], order[1][i]))
             if self.transform is not None:
-                x = self.transform(x, tf.concat([seed, [i]], 0))
+                x = self.transform(x, tf.concat([seed[:2], [seed[2] + i]], 0))
             y, w = tf.gather(targets, rows[i]), tf.gather(weights, rows[i])
             groups, loss = step(groups, x, y, w, present[i], hyper)
             return groups, losses.write(i, loss)
@@ -280,6 +288,11 @@ class CompiledStack:
         if x[0].shape[0] == 1:
             return one(tf.nest.map_structure(lambda v: v[0], (groups, x)))[None]
         return tf.vectorized_map(one, (groups, x), fallback_to_while_loop=False)
+
+
+def _all_finite(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    each = [tf.reduce_all(tf.math.is_finite(tf.reshape(v, [v.shape[0], -1])), axis=1) for v in values]
+    return tf.reduce_all(tf.stack(each), axis=0)
 
 
 def compiled(

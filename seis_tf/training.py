@@ -16,12 +16,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from seis_tf.finite import NotFiniteError, Steps, rows_at_fault
 from seis_tf.optimizers import Optimizer
 from seis_tf.progress import Progress
 from seis_tf.settings.training import TrainingSettings, learning_rate_at
 from seis_tf.stack import CompiledStack, Loss, StackState, Transform, architecture, compiled
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
+# Of every score that a training, a study or an evaluation computes: whether a smaller value is the better one.
+_SMALLER_IS_BETTER = {
+    "loss": True,
+    "log_loss": True,
+    "brier": True,
+    "ece": True,
+    "mse": True,
+    "mse_ratio": True,
+    "accuracy": False,
+    "balanced_accuracy": False,
+    "macro_f1": False,
+}
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,7 @@ def fit(
     metrics: Mapping[str, Metric] | None = None,
     progress: Progress | None = None,
     on_epoch: Callable[[Progress], bool | None] = lambda progress: None,
+    failed_go_on: bool = False,
 ) -> Fit:
     """Fits the members of a stack, together where the architecture allows it and one after the other where not.
 
@@ -112,16 +126,19 @@ def fit(
         settings: of the training.
         loss: (targets, outputs) -> [record]; one with an attribute `part_weights` is given those, or a member's own, as
             a third argument.
-        metrics: name to function of (targets, outputs); validation scores, called "val_" + name. Those whose name ends
-            in loss or mse are better when smaller, others when larger.
+        metrics: name to function of (targets, outputs); validation scores, called "val_" + name. The one that is
+            monitored must be known to `smaller_is_better`.
         progress: to go on from (of the same call, stopped earlier).
         on_epoch: called after each epoch; True stops the training.
+        failed_go_on: a member whose loss or weights are not finite has the loss NaN from then on and the others are
+            trained on; by default it ends the training.
 
     Returns:
         The fitted stack with the history of each member.
 
     Raises:
         ValueError: nothing to fit, models of different architecture, or the monitored score is not computed.
+        NotFiniteError: after an epoch the loss or a weight is not finite.
     """
     check(models, members, settings, metrics or {})
     optimizer = Optimizer(settings.optimizer, settings.momentum, settings.weight_decay, settings.clip_norm)
@@ -129,7 +146,7 @@ def fit(
     with tf.device(settings.device):
         if progress is None:
             progress = _start(stack, models, members)
-        loop = _Loop(stack, data, members, settings, loss, dict(metrics or {}))
+        loop = _Loop(stack, models, data, members, settings, loss, dict(metrics or {}), failed_go_on)
         started, first = time.perf_counter(), 0.0
         while progress.epoch < settings.epochs and not _stopped(progress, settings).all():
             loop.epoch(progress)
@@ -142,8 +159,9 @@ def fit(
 class _Loop:
     """What stays the same from epoch to epoch: the data on the device and the members' rates."""
 
-    def __init__(self, stack, data: Data, members, settings: TrainingSettings, loss: Loss, metrics):
+    def __init__(self, stack, models, data: Data, members, settings: TrainingSettings, loss: Loss, metrics, go_on):
         self.stack, self.data, self.members, self.settings, self.metrics = stack, data, members, settings, metrics
+        self.models, self.failed_go_on = models, go_on
         # Of the loss that was given: the stack's may be an equal one with other weights.
         own = getattr(loss, "part_weights", None)
         if own is None and any(m.loss_weights is not None for m in members):
@@ -165,7 +183,14 @@ class _Loop:
         parts = [self._train(progress, group, runs[list(group)]) for group in self.groups]
         state = parts[0][0] if len(parts) == 1 else StackState.joined([state for state, _ in parts])
         losses = np.concatenate([loss for _, loss in parts])
+        failed = runs & ~(self.stack.finite(state) & np.isfinite(losses))
+        if failed.any() and not self.failed_go_on:
+            raise self._failure(progress, int(failed.argmax()), losses)
+        losses[failed] = np.nan
         scores = self._scores(state)
+        for k in np.flatnonzero(runs):
+            if not np.isfinite(scores[k].get("val_loss", 0.0)) and not self.failed_go_on:
+                raise NotFiniteError(int(k), progress.epoch + 1, "a validation loss that is not", self._odd(state, k))
         rate = learning_rate_at(self.settings, progress.epoch)
         seconds = time.perf_counter() - started
         progress.state, progress.epoch = state, progress.epoch + 1
@@ -179,33 +204,60 @@ class _Loop:
         return self.settings.learning_rate if member.learning_rate is None else member.learning_rate
 
     def _train(self, progress: Progress, group, runs: np.ndarray) -> tuple[StackState, np.ndarray]:
-        settings, members = self.settings, [self.members[k] for k in group]
         if not runs.any():
-            return progress.state.part(group), np.full(len(members), np.nan)
-        rows, present = epoch_rows(
-            [m.train for m in members], [m.seed for m in members], progress.epoch, settings.batch_size
-        )
+            return progress.state.part(group), np.full(len(group), np.nan)
+        order, present, steps = self._steps(progress.epoch, group)
         present[:, ~runs] = 0  # who has stopped waits: it must end as it would end alone
-        companions = None
-        if self.data.companions is not None:
-            companions = _companion_rows(self.data.companions, members, rows, progress.epoch)
-        rate = learning_rate_at(settings, progress.epoch) / settings.learning_rate
-        state, losses = self.stack.run(
-            progress.state.part(group),
-            self.training_inputs,
-            self.targets,
-            self.weights,
-            rows,
-            present,
-            np.array([rate * self._rate(m) for m in members]),
-            np.array([settings.l2 if m.l2 is None else m.l2 for m in members]),
-            (members[0].seed, progress.epoch),
-            companions,
-            None if self.loss_weights[0] is None else np.array([self.loss_weights[k] for k in group]),
-        )
+        state, losses = steps(progress.state.part(group), slice(0, len(present)), order, present)
         sizes = present.sum(axis=2)
         # Where a member had no step its loss is NaN; any other NaN is a training that failed, and must be seen.
         return state, np.where(sizes > 0, losses * sizes, 0).sum(axis=0) / np.maximum(sizes.sum(axis=0), 1)
+
+    def _steps(self, epoch: int, group) -> tuple[list[np.ndarray], np.ndarray, Steps]:
+        """Rows (and companions) [step, member, batch] of an epoch, which are present, and the steps as a function."""
+        settings, members = self.settings, [self.members[k] for k in group]
+        rows, present = epoch_rows([m.train for m in members], [m.seed for m in members], epoch, settings.batch_size)
+        order = [rows]
+        if self.data.companions is not None:
+            order.append(_companion_rows(self.data.companions, members, rows, epoch))
+        rate = learning_rate_at(settings, epoch) / settings.learning_rate
+
+        def steps(state: StackState, part: slice, order, present: np.ndarray) -> tuple[StackState, np.ndarray]:
+            return self.stack.run(
+                state,
+                self.training_inputs,
+                self.targets,
+                self.weights,
+                order[0][part],
+                present[part],
+                np.array([rate * self._rate(m) for m in members]),
+                np.array([settings.l2 if m.l2 is None else m.l2 for m in members]),
+                (members[0].seed, epoch),
+                order[1][part] if len(order) > 1 else None,
+                None if self.loss_weights[0] is None else np.array([self.loss_weights[k] for k in group]),
+                part.start,
+            )
+
+        return order, present, steps
+
+    def _failure(self, progress: Progress, member: int, losses: np.ndarray) -> NotFiniteError:
+        """The error of a member that is not finite after this epoch, with the records that cause it."""
+        group = next(list(group) for group in self.groups if member in group)
+        order, present, steps = self._steps(progress.epoch, group)
+        what = "weights that are not" if np.isfinite(losses[member]) else f"the loss {losses[member]}"
+        values = [v.numpy() for v in (*self.training_inputs, self.targets)]
+        states = [state.part(group) for state in (progress.state, _start(self.stack, self.models, self.members).state)]
+        found = rows_at_fault(self.stack, steps, *states, order, present, group.index(member), values)
+        return NotFiniteError(member, progress.epoch + 1, what, found)
+
+    def _odd(self, state: StackState, member: int) -> np.ndarray:
+        """Validation records whose loss is not finite; none where that is most of them, as their fault it is not."""
+        rows = self.members[member].valid
+        outputs = self.stack.predict(state.part([member]), self.inputs, rows=rows[None].astype(np.int32))[0]
+        targets = tf.constant(self.data.targets[rows])
+        each = self.stack.loss_of_each(targets, tf.constant(outputs), self.loss_weights[member]).numpy()
+        odd = rows[~np.isfinite(each)]
+        return odd if 2 * len(odd) <= len(rows) else rows[:0]
 
     def _scores(self, state: StackState) -> list[dict[str, float]]:
         if not self.valid_rows.shape[1]:
@@ -230,7 +282,7 @@ class _Loop:
 
     def _keep_best(self, progress: Progress) -> None:
         values = np.array([history[-1][self.settings.monitor] for history in progress.history])
-        signed = values if self.settings.monitor.endswith(_SMALLER_IS_BETTER) else -values
+        signed = values if smaller_is_better(self.settings.monitor) else -values
         better = signed < progress.best_value  # never for NaN, nor for the last value of who has stopped
         progress.best_value = np.where(better, signed, progress.best_value)
         progress.best_epoch = np.where(better, progress.epoch, progress.best_epoch)
@@ -240,7 +292,30 @@ class _Loop:
             progress.best = _chosen(better, progress.state, progress.best)
 
 
-_SMALLER_IS_BETTER = ("loss", "mse")
+def smaller_is_better(score: str) -> bool:
+    """Whether the smaller of two values of a score is the better one; `val_` before its name changes nothing.
+
+    Raises:
+        ValueError: a score that is not known: which end of it is the good one is not guessed.
+    """
+    name = score.removeprefix("val_")
+    if name not in _SMALLER_IS_BETTER:
+        raise ValueError(f"score: expected one of {list(_SMALLER_IS_BETTER)}, received {score!r}")
+    return _SMALLER_IS_BETTER[name]
+
+
+def best_row(history: Sequence[Mapping[str, float]], score: str) -> Mapping[str, float]:
+    """The epoch with the best value of a score, the first of several; one whose value is NaN is never the best.
+
+    Args:
+        history: of one member.
+        score: a column of it.
+
+    Raises:
+        ValueError: a score that is not known.
+    """
+    sign = 1 if smaller_is_better(score) else -1
+    return min(history, key=lambda row: sign * row[score] if np.isfinite(row[score]) else np.inf)
 
 
 def epoch_rows(
@@ -256,6 +331,7 @@ def epoch_rows(
     present = np.zeros((len(members), steps * batch_size), np.float32)
     for k, (rows, seed) in enumerate(zip(members, seeds, strict=True)):
         order[k, : len(rows)] = np.random.default_rng([seed, epoch]).permutation(rows)
+        order[k, len(rows) :] = order[k, 0]  # of its own: 0 times what is not finite would be NaN
         present[k, : len(rows)] = 1
     shape = (len(members), steps, batch_size)
     return order.reshape(shape).swapaxes(0, 1), present.reshape(shape).swapaxes(0, 1)
@@ -319,6 +395,7 @@ def check(
     known = ["loss"] + (["val_loss", *(f"val_{name}" for name in metrics)] if len(members[0].valid) else [])
     if settings.monitor not in known:
         raise ValueError(f"monitor: expected one of {known}, received {settings.monitor!r}")
+    smaller_is_better(settings.monitor)
 
 
 def _padded_rows(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seis_tf.config import first_error
+from seis_tf.judgement import calibration
 from seis_tf.judgement.intervals import Intervals
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -19,7 +19,7 @@ class Calibration(BaseModel):
 
     Attributes:
         temperature: log probabilities are divided by it.
-        intervals: of a DART run's answers, as `evaluate` fitted them; None where it did not.
+        intervals: of a DART run's answers, as they were fitted at the end of `train`; None where they could not be.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -34,12 +34,7 @@ def read_calibration(run_folder: Path) -> Calibration:
     Raises:
         ValueError: the file is no calibration.
     """
-    path = run_folder / "calibration.json"
-    if not path.is_file():
-        return Calibration()
     try:
-        return Calibration.model_validate(json.loads(path.read_text()))
+        return Calibration.model_validate(calibration.read_calibration(run_folder))
     except ValidationError as err:
-        raise ValueError(f"{path}: {first_error(err)}") from err
-    except ValueError as err:
-        raise ValueError(f"{path}: expected JSON, received {err}") from err
+        raise ValueError(f"{run_folder / calibration.FILE}: {first_error(err)}") from err

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from seis_tf.judgement.summary import summary, trivial_rows, with_interval
 from seis_tf.judgement.units import count
 
 _SCORES = ("balanced_accuracy", "accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
@@ -69,7 +70,8 @@ def _dart(metadata: Mapping[str, Any]) -> list[str]:
 def _network(metadata: Mapping[str, Any]) -> str:
     model, members = metadata["model"], metadata["members"]
     of = f", an ensemble of {members}" if members > 1 else ""
-    return f"A network of kind {model['kind']} with {model['parameters']:,} weights{of},"
+    each = " each" if members > 1 else ""
+    return f"A network of kind {model['kind']}{of} with {model['parameters']:,} trained weights{each},"
 
 
 def _data(metadata: Mapping[str, Any]) -> list[str]:
@@ -93,43 +95,32 @@ def _scores(metrics: Mapping[str, Any]) -> list[str]:
     splits = metrics.get("splits")
     if splits and metrics.get("task") == "waveforms":
         rows = [[name, *(_with_interval(found, score) for score in _SCORES)] for name, found in splits.items()]
-        trivial = metrics.get("trivial", {})
-        rows += [
-            [f"trivial: {name}", *(_number(found.get(score)) for score in _SCORES)] for name, found in trivial.items()
-        ]
+        rows += trivial_rows(metrics, _SCORES)
         text = "With 95 % intervals over events where there are some; test is of events that training never saw."
         return [text, _table(["", *_SCORES], rows)]
     if "last_epoch" in metrics:
         told = "Not evaluated yet (`seis-tf evaluate`). Of the last epoch of training:"
         return [told, _table(["", "value"], [[k, _number(v)] for k, v in metrics["last_epoch"].items()])]
-    return [_table(["", "value"], list(_numbers(metrics)))]
+    title, header, rows = summary(metrics)
+    told = f"{title[0].upper()}{title[1:]}; 95 % intervals over events in brackets."
+    return [f"{told} All numbers are in `metadata.json` beside this card.", _table(header, rows)]
 
 
 def _with_interval(found: Mapping[str, Any], score: str) -> str:
-    ends = found.get("intervals", {}).get(score)
-    text = _number(found.get(score))
-    return f"{text} ({ends[0]:.3f} to {ends[1]:.3f})" if isinstance(ends, list | tuple) and len(ends) == 2 else text
-
-
-def _numbers(tree: Mapping[str, Any], prefix: str = "") -> Iterable[list[str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{key}, ")
-        elif isinstance(value, float):
-            yield [f"{prefix}{key}", _number(value)]
+    return with_interval(found.get(score), found.get("intervals", {}).get(score))
 
 
 def _calibration(metadata: Mapping[str, Any]) -> str:
     if metadata["task"] == "dart":
         own = metadata["intervals"]
         if not own:
-            return "A single network whose intervals were not fitted (`seis-tf evaluate` does): it gives none."
+            return "A single network without intervals: there were too few validation events to fit them to."
         levels = ", ".join(f"{level:.0%}" for level in metadata["interval_levels"])
         of = f"Central intervals of {levels} of {', '.join(own['quantities'])}"
         if not own["events"]:
             return (
-                f"{of}: as if the members were drawn around the truth. **They were not fitted to any errors "
-                "(`seis-tf evaluate` does that) and are as a rule far too narrow.**"
+                f"{of}: as if the members were drawn around the truth. **They were not fitted to any errors (there "
+                "were too few validation events) and are as a rule far too narrow.**"
             )
         return (
             f"{of}: fitted to the errors on {own['events']:,} validation events (conformal), in "
@@ -138,7 +129,7 @@ def _calibration(metadata: Mapping[str, Any]) -> str:
             "were too high or too low, an interval lies to one side of the answer."
         )
     if metadata["temperature"] == 1.0:
-        return "The probabilities are as the network gives them: no temperature was fitted."
+        return "The probabilities are as the network gives them: no temperature could be fitted."
     return (
         f"Log probabilities are divided by the temperature {metadata['temperature']:.3f}, fitted on validation records."
     )

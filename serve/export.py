@@ -12,12 +12,13 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from seis_tf import runs
 from seis_tf.files import write_json
+from seis_tf.judgement.calibrate import calibrate
 from seis_tf.runs import Run
 from seis_tf.serve import check_dart, check_waveforms, labels, tflite
 from seis_tf.serve.calibration import read_calibration
@@ -44,6 +45,7 @@ def export(
     label: str | None = None,
     formats: Sequence[str] = ("saved_model",),
     dataset: Path | str | None = None,
+    say: Callable[[str], None] = lambda words: None,
 ) -> Path:
     """Publishes a run as the next version of a model.
 
@@ -53,7 +55,8 @@ def export(
         name: of the model: letters, digits, `_`, `.`, `-`.
         label: "stable" (the default) or "canary".
         formats: with "tflite" the version also holds `assets.extra/model.tflite`; the SavedModel is always made.
-        dataset: the run's data set, where it is not at its old place; its test records check the export.
+        dataset: the run's data set, where it is not found from the run; its test records check the export.
+        say: told where the run's calibration is fitted only now, or can't be.
 
     Returns:
         The version's folder, MODELS/NAME/VERSION.
@@ -68,7 +71,9 @@ def export(
     if unknown:
         raise ValueError(f"formats: expected some of {list(FORMATS)}, received {unknown}")
     run = runs.load_run(run_folder)
-    records = load_test_records(Path(dataset or run.config.dataset), run.config.info)
+    home = runs.dataset_of(run, dataset)
+    records = load_test_records(home)
+    calibrate(run, home, say)
     graph = graph_of(run)
     models, base = Path(models_folder), Path(models_folder) / name
     labels.check_label(label)
@@ -138,11 +143,11 @@ def metadata(run: Run, graph: Graph, name: str, version: int) -> dict[str, Any]:
         "signatures": described,
         "units": info.units,
         "members": run.members,
-        "model": config.job.model.model_dump(mode="json") | {"parameters": int(run.model.count_params())},
+        "model": config.job.model.model_dump(mode="json") | {"parameters": run.parameters},
         "training": None if config.imported else config.job.training.model_dump(mode="json"),
         "imported": config.imported,
         "dataset": {
-            "name": Path(config.dataset).name,
+            "name": (run.folder / config.dataset).resolve().name,
             "fingerprint": info.fingerprint,
             "simulated": info.simulated,
             "grouped": info.grouped,

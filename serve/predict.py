@@ -145,6 +145,17 @@ def predict(
     return _answers(exported, names, waveforms.load_traces(items, names, settings, rate_hz))
 
 
+# Names in tables and CSV, the same as in an evaluation's predictions.csv; of parts of an answer, with their own name.
+_COLUMNS = {"record": "record_id", "class_name": "predicted_class"}
+_COLUMNS_OF = {
+    "probabilities": "probability_{}",
+    "weights_m": "slip_{}_m",
+    "weights_m_spread": "slip_spread_{}_m",
+    "peak_m": "peak_{}_m",
+    "peak_minute": "peak_{}_min",
+}
+
+
 def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
     """Answers as flat rows with the same columns, for a table or CSV; pairs and series of numbers are no cells."""
     flat = []
@@ -152,12 +163,13 @@ def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {}
         for key, value in answer.items():
             if isinstance(value, dict):
-                row |= {f"{key} {name}": entry for name, entry in value.items() if not isinstance(entry, list | dict)}
+                named = _COLUMNS_OF.get(key, f"{key}_{{}}")
+                row |= {named.format(k): entry for k, entry in value.items() if not isinstance(entry, list | dict)}
             elif isinstance(value, list):
                 if all(isinstance(entry, str) for entry in value):
                     row[key] = "; ".join(value)
             elif value is not None:
-                row[key] = value
+                row[_COLUMNS.get(key, key)] = value
         flat.append(row)
     columns = list(dict.fromkeys(column for row in flat for column in row))
     columns.sort(key=lambda column: ("note", "reason").index(column) + 1 if column in ("note", "reason") else 0)

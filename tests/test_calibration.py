@@ -90,7 +90,7 @@ def test_no_validation_records_are_refused():
 
 
 def test_the_file_keeps_what_others_wrote(tmp_path):
-    assert calibration.read_temperature(tmp_path) is None
+    assert calibration.read_calibration(tmp_path) == {}
     (tmp_path / "calibration.json").write_text(json.dumps({"intervals": {"mw": [1, 2, 3]}, "temperature": 9}))
     calibration.write_calibration(tmp_path, {"temperature": 1.25, "fitted_on": "40 validation records"})
     tree = json.loads((tmp_path / "calibration.json").read_text())
@@ -99,4 +99,4 @@ def test_the_file_keeps_what_others_wrote(tmp_path):
         "temperature": 1.25,
         "fitted_on": "40 validation records",
     }
-    assert calibration.read_temperature(tmp_path) == 1.25
+    assert calibration.read_calibration(tmp_path) == tree

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from seis_tf import cli, shards
-from seis_tf.config import load_settings
+from seis_tf.config import OptionError, load_settings
 from seis_tf.presets import preset_tree
 from seis_tf.settings.training import TrainJob
 
@@ -163,7 +163,7 @@ def test_predict_prints_many_values_downwards(monkeypatch, capsys):
     answers = [{"record": "quake", "mw": 8.5, "weights_m": weights}]
     lines = printed_by_predict(monkeypatch, capsys, answers)
     assert sum("acsza" in line for line in lines) == 12
-    assert any(line.split()[1:-1] == ["weights_m", "acsza54", "│", "54"] for line in lines)
+    assert any(line.split()[1:-1] == ["slip_acsza54_m", "│", "54"] for line in lines)
 
 
 def test_brackets_in_names_are_printed_as_they_are(dataset, tmp_path, monkeypatch, capsys):
@@ -224,3 +224,55 @@ def test_help_says_what_each_split_holds(command):
     text = " ".join(CliRunner().invoke(cli.app, ["prepare", command, "--help"]).stdout.replace("│", " ").split())
     assert "events may change sides when records are added" in text
     assert "no event ever changes sides" in text
+
+
+OUT_OF_RANGE = [
+    ("simulate labquakes OUT --count 0", "'--count'"),
+    ("simulate fakequakes OUT --count -3", "'--count'"),
+    ("simulate labquakes OUT --seed -1", "'--seed'"),
+    ("compare DATASET mlp cnn --out OUT --folds 1", "'--folds'"),
+    ("learning-curve mlp DATASET --out OUT --seeds 0", "'--seeds'"),
+    ("epoch-study mlp DATASET --out OUT --epochs 0", "'--epochs'"),
+    ("window-study SOURCE --out OUT --windows 0", "--windows: expected whole numbers above 0"),
+    ("tune mlp DATASET --out OUT --trials 0", "'--trials'"),
+    ("tune mlp DATASET --out OUT --minutes -1", "'--minutes'"),
+    ("prepare waveforms SOURCE OUT --bandpass-hz 3", "--bandpass-hz: expected two numbers with a comma between"),
+    ("predict MODEL FILE --epicentre 3", "--epicentre: expected two numbers with a comma between"),
+    ("train mlp DATASET --out OUT --epochs 0", "--epochs: training.epochs: Input should be greater than 0, received 0"),
+    ("train mlp DATASET --out OUT --seed -1", "--seed: training.seed: Input should be greater than or equal to 0"),
+    ("train mlp DATASET --out OUT --hidden 20,0", "--hidden: model.mlp.hidden.1: Input should be greater than 0"),
+    ("train cnn DATASET --out OUT --dropout 1", "--dropout: model.cnn.dropout: Input should be less than 1"),
+    ("prepare waveforms SOURCE OUT --test-fraction 1.5", "--test-fraction: split.test_fraction: Input should be less"),
+    ("prepare dart SOURCE OUT --window-min 0", "--window-min: record.window_min: Input should be greater than 0"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), OUT_OF_RANGE, ids=[line for line, _ in OUT_OF_RANGE])
+def test_an_option_out_of_range_is_wrong_usage_and_named(line, message, monkeypatch, capsys):
+    from seis_tf.commands import console
+
+    monkeypatch.setattr(console, "load_tensorflow", lambda: None)
+    with pytest.raises(SystemExit) as end:
+        cli.main(line.split())
+    told = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert end.value.code == 2 and message in told
+
+
+def test_a_wrong_value_of_a_file_stays_the_files_fault(tmp_path):
+    file = tmp_path / "job.json"
+    file.write_text('{"model": {"kind": "mlp"}, "training": {"epochs": 0}}')
+    with pytest.raises(ValueError, match="job.json: training.epochs") as error:
+        load_settings(TrainJob, file, {"training.seed": 3})
+    assert not isinstance(error.value, OptionError)
+
+
+def test_two_numbers_are_typed_as_the_help_shows_them(monkeypatch, capsys):
+    from seis_tf.serve import predict as prediction
+
+    told = {}
+    monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: told.update(options) or [{"record": "a"}])
+    cli.app(["predict", "MODELS/x", "a.txt", "--epicentre", "-124.5,45"], standalone_mode=False)
+    assert told["epicentre"] == (-124.5, 45.0)
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "--help"])
+    assert "LON,LAT" in capsys.readouterr().out

@@ -127,7 +127,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_bad_option_is_named():
-    with pytest.raises(ValueError, match=r"options: record\.anchor: .*'start', 'center' or 'onset', received 'middle'"):
+    with pytest.raises(
+        ValueError, match=r"--anchor: record\.anchor: .*'start', 'center' or 'onset', received 'middle'"
+    ):
         load_settings(WaveformJob, None, {"record.anchor": "middle"})
 
 

@@ -38,7 +38,7 @@ def rows_of(out):
 def test_every_fit_is_in_the_table(curve):
     out, result, seen = curve
     rows = rows_of(out)
-    keys = {(row["fraction"], row["fold"], row["seed"], row["part"]) for row in rows}
+    keys = {(row["fraction"], row["fold"], row["seed"], row["split"]) for row in rows}
     assert len(rows) == len(keys) == 2 * 3 * 2 * 2
     assert json.loads((out / "learning_curve.json").read_text()) == result
     assert (out / "report.html").is_file() and (out / "figures" / "learning_curve.png").is_file()
@@ -52,7 +52,7 @@ def test_means_and_deviations_are_those_of_the_table(curve):
             values = [
                 float(row["balanced_accuracy"])
                 for row in rows_of(out)
-                if float(row["fraction"]) == size["fraction"] and row["part"] == part
+                if float(row["fraction"]) == size["fraction"] and row["split"] == part
             ]
             assert size[part]["mean"] == pytest.approx(np.mean(values))
             assert size[part]["std"] == pytest.approx(np.std(values, ddof=1))
@@ -65,7 +65,7 @@ def test_the_last_step_is_paired_by_fold(curve):
             [
                 float(r["balanced_accuracy"])
                 for r in rows_of(out)
-                if (r["fraction"], r["fold"], r["part"]) == (key[0], str(key[1]), "test")
+                if (r["fraction"], r["fold"], r["split"]) == (key[0], str(key[1]), "test")
             ]
         )
         for key in [(fraction, fold) for fraction in ("0.3", "1.0") for fold in range(3)]
@@ -103,7 +103,7 @@ def test_a_point_of_the_curve_is_what_a_fit_alone_gives(curve, tiny_waveforms):
     row = next(
         row
         for row in rows_of(out)
-        if (row["fraction"], row["fold"], row["seed"], row["part"]) == ("0.3", "1", "1", "test")
+        if (row["fraction"], row["fold"], row["seed"], row["split"]) == ("0.3", "1", "1", "test")
     )
     assert int(row["training_records"]) == len(part)
     assert float(row["balanced_accuracy"]) == expected["balanced_accuracy"]
@@ -165,6 +165,8 @@ def test_a_tsunami_network_has_a_curve_of_its_own_score(tiny_dart, tmp_path):
 
 def test_a_loss_that_is_not_finite_is_an_error(tiny_waveforms, tmp_path):
     """1e38 times the sum of some hundred squared weights is no float32."""
-    with pytest.raises(ValueError, match="expected a finite loss, received inf in epoch 1"):
+    with pytest.raises(
+        ValueError, match="member 0, epoch 1: expected finite loss and weights, received the loss inf; no single"
+    ):
         curves.learning_curve(tiny_waveforms, mlp(l2=1e38), tmp_path / "out", n_folds=3)
     assert not (tmp_path / "out").exists()

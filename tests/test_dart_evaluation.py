@@ -14,13 +14,14 @@ from scipy import optimize
 from seis_tf import inversion, shards, tables
 from seis_tf.judgement import dart_evaluation, evaluation
 from seis_tf.judgement.dart_evaluation import evaluate
+from seis_tf.judgement.dart_figures import SHORT
 from seis_tf.judgement.dart_methods import Methods, Windows, network_of
 from seis_tf.judgement.dart_scores import TrueWaves
 from seis_tf.judgement.intervals import Intervals
 from seis_tf.judgement.report import Report
 from seis_tf.models import conv1d
 from seis_tf.prepare_dart import prepare_dart
-from seis_tf.runs import Run, RunConfig, load_run
+from seis_tf.runs import Run, RunConfig, dataset_of, load_run
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
@@ -88,7 +89,7 @@ def pages(monkeypatch) -> list[Report]:
 def predictions(folder: Path) -> dict[tuple[str, str], dict[str, str]]:
     """(record, answer) -> row."""
     with open(folder / "predictions.csv", newline="") as file:
-        return {(row["record_id"], row["answer"]): row for row in csv.DictReader(file)}
+        return {(row["record_id"], row["method"]): row for row in csv.DictReader(file)}
 
 
 def slips(folder: Path, records, answer: str) -> np.ndarray:
@@ -270,7 +271,7 @@ def sure(write_run, tmp_path_factory):
 def test_intervals_are_fitted_on_validation_events_and_go_with_the_run(sure):
     folder, found, _ = sure
     run = load_run(folder)
-    table = tables.load(run.config.dataset, shards.SPLITS, ("water_level_m", "weights_m", "mw"))
+    table = tables.load(dataset_of(run), shards.SPLITS, ("water_level_m", "weights_m", "mw"))
     valid, test = table.rows["valid"], table.rows["test"]
     own = found["uncertainty"]
     assert (own["fitted_on"], own["tested_on"]) == (len(valid), len(test)) and set(own["draws"]) == {
@@ -304,13 +305,20 @@ def test_the_report_shows_how_sure_it_is(sure):
 
 
 def test_another_data_set_is_scored_with_the_runs_own_intervals(sure, tmp_path, no_report):
-    folder = tmp_path / "run"
+    folder, home = tmp_path / "run", dataset_of(load_run(sure[0]))
     shutil.copytree(sure[0], folder)
-    before = (folder / "calibration.json").read_text()
-    found = evaluate(folder, prepare(tmp_path / "other", seed=5, count=40), draws=0)
+    before = json.loads((folder / "calibration.json").read_text())
+    (folder / "calibration.json").unlink()  # as a run of an older version that nobody has judged yet
+    said = []
+    found = evaluate(folder, prepare(tmp_path / "other", seed=5, count=40), draws=0, dataset=home, say=said.append)
     own = found["uncertainty"]
     assert (own["fitted_on"], own["tested_on"]) == (sure[1]["uncertainty"]["fitted_on"], 40)
-    assert (folder / "calibration.json").read_text() == before
+    again = json.loads((folder / "calibration.json").read_text())
+    flat = [
+        np.array(tree["intervals"]["quantities"]["mw"][end]) for tree in (again, before) for end in ("lower", "upper")
+    ]
+    np.testing.assert_allclose(flat[:2], flat[2:], rtol=1e-3)
+    assert said == [f"{folder}: calibration fitted on {own['fitted_on']} validation events"]
 
 
 def test_a_calibrated_run_is_exported_with_its_intervals(sure, tmp_path):
@@ -327,9 +335,29 @@ def test_a_calibrated_run_is_exported_with_its_intervals(sure, tmp_path):
     assert "fitted to the errors on" in (extra / "MODEL_CARD.md").read_text()
 
 
+def test_the_summary_and_the_card_are_short_and_have_every_answer(judged):
+    """The slow way: each number looked up in the metrics."""
+    from seis_tf.judgement.summary import summary
+    from seis_tf.serve.card import _scores
+
+    title, header, rows = summary(judged[1])
+    main = judged[1]["splits"]["test"]
+    assert title.startswith(f"test split: {main['events']} earthquakes, {WINDOW_MIN} min")
+    assert [row[0] for row in rows][:2] == ["network", "hybrid"] and len(rows) == len(main["methods"])
+    own, rival = main["methods"]["network"], main["methods"]["nnls"]
+    low, high = own["explained_far"]["interval"]
+    assert rows[0][1] == f"{own['explained']['far']:.3f} ({low:.3f} to {high:.3f})"
+    low, high = rival["explained_far"]["first_minus_this_interval"]
+    gap = next(row for row in rows if row[0] == SHORT["nnls"])[header.index("network better by")]
+    assert gap == f"{rival['explained_far']['first_minus_this']:.3f} ({low:.3f} to {high:.3f})"
+    assert len("\n".join(_scores(judged[1])).splitlines()) == 1 + 2 + len(rows)
+
+
 def test_with_few_validation_events_there_are_no_intervals(judged):
     folder, found = judged
-    assert found["uncertainty"] is None and not (folder / "calibration.json").exists()
+    assert found["uncertainty"] is None
+    stored = json.loads((folder / "calibration.json").read_text())
+    assert stored["intervals"] is None and stored["fitted_on"].startswith("not fitted: 39 validation events or more")
     assert "needs the run&#39;s own data set with at least 39 validation events" in (folder / "report.html").read_text()
 
 
@@ -350,7 +378,7 @@ def test_where_the_training_data_is_gone_there_are_fewer_answers(judged, tmp_pat
     shutil.copytree(judged[0], folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"dataset": str(tmp_path / "gone")}))
-    with pytest.raises(ValueError, match=r"gone.*expected"):
+    with pytest.raises(ValueError, match=r"expected its data set .* in .*gone or beside the run"):
         evaluate(folder)
     found = evaluate(folder, prepare(tmp_path / "other", seed=6, count=30), draws=0)
     assert set(found["splits"]["all"]["methods"]) == {"network", "nnls", "zero", "true_slip"}
@@ -384,7 +412,9 @@ def test_a_changed_data_set_is_refused(judged, tmp_path):
     other = prepare(tmp_path, seed=7, count=30)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"dataset": str(other)}))
-    with pytest.raises(ValueError, match="expected data set .* that .*run was trained on, received .*--data"):
+    with pytest.raises(
+        ValueError, match="run: expected its data set .*, received none with this content and these settings"
+    ):
         evaluate(tmp_path / "run")
 
 

@@ -28,12 +28,14 @@ def test_the_curves_and_the_best_epoch(study):
     with open(out / "epochs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 41))
-    valid = [float(row["valid"]) for row in rows]
+    valid = [float(row["valid_loss"]) for row in rows]
     assert result["best_epoch"] == int(np.argmin(valid)) + 1
     assert json.loads((out / "epochs.json").read_text()) == result
     # The losses without dropout and penalty are the log losses of the scores at the same weights.
-    assert result["best"]["test"]["log_loss"] == pytest.approx(float(rows[result["best_epoch"] - 1]["test"]), rel=1e-4)
-    assert result["last"]["train"]["log_loss"] == pytest.approx(float(rows[-1]["train"]), rel=1e-2)
+    assert result["best"]["test"]["log_loss"] == pytest.approx(
+        float(rows[result["best_epoch"] - 1]["test_loss"]), rel=1e-4
+    )
+    assert result["last"]["train"]["log_loss"] == pytest.approx(float(rows[-1]["train_loss"]), rel=1e-2)
     assert result["last"]["train"]["log_loss"] < result["best"]["train"]["log_loss"]
     assert "The best epoch on validation records is" in (out / "report.html").read_text()
 

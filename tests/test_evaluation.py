@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn import metrics as sklearn_metrics
 from seis_tf import shards
 from seis_tf.judgement import calibration, evaluation, trivial
 from seis_tf.judgement.evaluation import evaluate
+from seis_tf.judgement.evaluation_sections import loss_picture
 from seis_tf.runs import load_run, train
 from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
 from seis_tf.spectrograms import standardise
@@ -52,8 +54,8 @@ def predictions(folder) -> dict[str, list[dict[str, str]]]:
 
 
 def arrays(rows):
-    labels = np.array([NAMES.index(row["true"]) for row in rows])
-    return labels, np.array([[float(row[f"p_{name}"]) for name in NAMES] for row in rows])
+    labels = np.array([NAMES.index(row["class"]) for row in rows])
+    return labels, np.array([[float(row[f"probability_{name}"]) for name in NAMES] for row in rows])
 
 
 def test_everything_is_written_and_metrics_are_what_was_returned(judged):
@@ -71,7 +73,7 @@ def test_every_record_is_in_the_predictions_once_with_its_split(judged, tiny_wav
     info = shards.load_dataset(tiny_waveforms)
     for split in shards.SPLITS:
         stored = {(r["record_id"], r["group"], NAMES[r["label"]]) for r in shards.iterate(tiny_waveforms, info, split)}
-        assert {(row["record_id"], row["group"], row["true"]) for row in rows[split]} == stored
+        assert {(row["record_id"], row["group"], row["class"]) for row in rows[split]} == stored
         assert len(rows[split]) == info.splits[split].records
 
 
@@ -102,12 +104,12 @@ def test_the_model_answers_what_keras_answers(judged, tiny_waveforms):
     for row, record in zip(predictions(folder)["test"], shards.iterate(tiny_waveforms, info, "test"), strict=True):
         raw = model.predict(standardise(record["spectrogram"][None]), verbose=0)
         scaled = calibration.with_temperature(raw, found["temperature"])[0]
-        assert [float(row[f"p_{name}"]) for name in NAMES] == pytest.approx(scaled.tolist(), abs=2e-5)
+        assert [float(row[f"probability_{name}"]) for name in NAMES] == pytest.approx(scaled.tolist(), abs=2e-5)
 
 
 def test_the_temperature_goes_with_the_run_and_is_of_the_validation_records(judged, tiny_waveforms):
     folder, found = judged
-    assert calibration.read_temperature(folder) == found["temperature"]
+    assert calibration.read_calibration(folder)["temperature"] == found["temperature"]
     records = list(shards.iterate(tiny_waveforms, shards.load_dataset(tiny_waveforms), "valid"))
     p = load_run(folder).predict([standardise(np.stack([r["spectrogram"] for r in records]))])[0]
     labels, groups = (np.array([r[key] for r in records]) for key in ("label", "group"))
@@ -126,7 +128,8 @@ def test_thresholds_are_chosen_on_validation_and_scored_on_test(judged):
         assert own["recall"] == pytest.approx(np.mean(called[true == k]))
         assert own["precision"] == pytest.approx(np.mean(true[called] == k))
     stored = json.loads((folder / "calibration.json").read_text())
-    assert stored["thresholds"] == {name: found["thresholds"][name]["threshold"] for name in NAMES}
+    told = {name: found["thresholds"][name]["threshold"] for name in NAMES}
+    assert stored["thresholds"] == pytest.approx(told, rel=1e-6)
 
 
 def test_trivial_predictors_stand_beside_the_model(judged, tiny_waveforms):
@@ -153,6 +156,18 @@ def test_judging_twice_gives_the_same_bytes(judged, tmp_path):
     evaluate(tmp_path / "mlp", draws=200)
     for name in ("metrics.json", "predictions.csv", "report.html", "calibration.json"):
         assert (tmp_path / "mlp" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_the_best_epoch_of_a_mean_square_is_its_smallest():
+    """0.9, 0.2, 0.5: the second epoch is the best by error and by loss, the first by accuracy."""
+    history = [
+        [{"epoch": float(k), "loss": v, "val_mse": v, "val_accuracy": v} for k, v in ((1, 0.9), (2, 0.2), (3, 0.5))]
+    ]
+    for monitor, epoch in (("val_mse", 2), ("loss", 2), ("val_accuracy", 1)):
+        training = TrainingSettings(monitor=monitor)
+        config = SimpleNamespace(job=TrainJob(model=MlpSettings(), training=training))
+        picture = loss_picture(SimpleNamespace(run=SimpleNamespace(history=history, config=config)))
+        assert f": epoch {epoch};" in picture.caption
 
 
 def test_an_ensemble_is_judged_by_its_mean_and_its_members_are_shown(tiny_waveforms, tmp_path, no_report):
@@ -234,9 +249,12 @@ def test_a_data_set_that_changed_is_refused(trained, tiny_records, write_wavefor
     write_waveforms(tmp_path / "data", tiny_records())
     run = train(tmp_path / "data", job(), tmp_path / "run")
     shutil.rmtree(tmp_path / "data")
-    with pytest.raises(ValueError, match=r"data/dataset\.json: expected a finished data set"):
+    message = r"run: expected its data set of no source in \.\./data or beside the run, received none .* --dataset"
+    with pytest.raises(ValueError, match=message):
         evaluate(run.folder)
     write_waveforms(tmp_path / "data", tiny_records(seed=3), fingerprint="changed")
-    with pytest.raises(ValueError, match=r"expected data set of no sour.*received changed"):
+    with pytest.raises(ValueError, match=message):
         evaluate(run.folder)
+    with pytest.raises(ValueError, match=r"expected data set of no sour.*received changed"):
+        evaluate(run.folder, dataset=tmp_path / "data")
     assert not (run.folder / "metrics.json").exists()

@@ -15,7 +15,7 @@ from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from seis_tf import jobs, runs, shards, spectrograms, waveforms
 from seis_tf.judgement import draws
 from seis_tf.judgement.intervals import Intervals
-from seis_tf.serve import waveform_graph
+from seis_tf.serve import card, waveform_graph
 from seis_tf.serve.check import CheckFailed
 from seis_tf.serve.dart_graph import Forecaster
 from seis_tf.serve.export import export, versions
@@ -419,7 +419,8 @@ def test_the_exported_model_answers_as_the_trained_one(models, run, data):
     stored = next(shards.iterate(data, shards.load_dataset(data), "test"))
     trained = keras.models.load_model(run / "model.keras", compile=False)
     power = stored["spectrogram"]
-    expected = trained(((power - power.mean()) / power.std())[None]).numpy()
+    temperature = json.loads((run / "calibration.json").read_text())["temperature"]  # fitted by the first export
+    expected = with_temperature(trained(((power - power.mean()) / power.std())[None]), temperature).numpy()
     line = np.linspace(3, 5, 70, dtype=np.float32)
     received = loaded.signatures["serving_default"](waveform=tf.constant((stored["waveform"] + line)[None]))
     np.testing.assert_allclose(received["probabilities"], expected, atol=1e-4)  # float32 samples on a line
@@ -439,6 +440,34 @@ def test_the_card_tells_data_scores_and_limits(models):
     card = (models / "lab" / "2" / "assets.extra" / "MODEL_CARD.md").read_text()
     for text in ("# lab, version 2", "AE, UP, noise", "All records are simulated", "val_loss | 0.750", "## Limits"):
         assert text in card
+
+
+def card_of(metrics, **changes):
+    metadata = {"metrics": metrics} | changes
+    return card._scores(metadata["metrics"])[-1]
+
+
+def test_the_card_has_the_trivial_predictors_scores():
+    own = {"records": 20, "groups": 5, "accuracy": 0.95, "balanced_accuracy": 0.9, "macro_f1": 0.8, "log_loss": 0.3}
+    trivial = {"accuracy": 0.5, "balanced_accuracy": 1 / 3, "macro_f1": 0.25, "interval": [0.3, 0.35]}
+    metrics = {
+        "task": "waveforms",
+        "main": "test",
+        "splits": {"test": own | {"ece": 0.05, "roc_auc": 0.97, "intervals": {"accuracy": [0.9, 0.99]}}},
+        "trivial": {"peak amplitude": {"about": "", "splits": {"test": trivial}}},
+    }
+    rows = card_of(metrics).splitlines()[2:]
+    assert rows == [
+        "| test | 0.900 | 0.950 (0.900 to 0.990) | 0.800 | 0.970 | 0.300 | 0.050 |",
+        "| peak amplitude (trivial) | 0.333 (0.300 to 0.350) | 0.500 | 0.250 |  |  |  |",
+    ]
+
+
+def test_the_weights_of_a_network_are_those_that_were_trained(tmp_path, untrained_run, data):
+    """8 x 9 inputs, one hidden layer of 4 and 3 classes: 73 x 4 + 5 x 3; rate and seed of the dropout are none."""
+    job = TrainJob(model=MlpSettings(hidden=(4,), dropout=0.5), training=TrainingSettings(members=2))
+    run = runs.load_run(untrained_run(tmp_path / "run", data, job))
+    assert run.parameters == 73 * 4 + 5 * 3 < run.model.count_params() / 2
 
 
 @pytest.mark.parametrize("shape", [(2, 69), (2, 71), (0, 70), (70,)])
@@ -479,7 +508,8 @@ def test_a_name_that_is_no_folder_or_url_is_refused(tmp_path, run, name):
 
 def test_a_run_needs_its_own_data_set(tmp_path, run, tiny_records, write_waveforms):
     write_waveforms(tmp_path / "other", tiny_records(seed=9), fingerprint="another source")
-    with pytest.raises(ValueError, match="expected the run's data set of no source with its .*, received another"):
+    message = "expected data set of no source that .* was trained on, with its settings, received another"
+    with pytest.raises(ValueError, match=message):
         export(run, tmp_path / "models", "lab", dataset=tmp_path / "other")
     with pytest.raises(ValueError, match="expected a finished data set, received no dataset.json"):
         export(run, tmp_path / "models", "lab", dataset=tmp_path / "nowhere")

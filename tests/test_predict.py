@@ -13,6 +13,7 @@ from obspy import Stream, Trace
 from scipy import signal
 
 from seis_tf import prepare, runs, shards, spectrograms
+from seis_tf.judgement import calibration
 from seis_tf.prepare_dart import prepare_dart
 from seis_tf.serve import labels
 from seis_tf.serve.export import export
@@ -69,7 +70,9 @@ def _stored(place: Path, name: str) -> dict[str, np.ndarray]:
     run = runs.load_run(place / f"run-{name}")
     records = list(shards.iterate(folder, run.config.info, "test"))
     power = spectrograms.standardise(np.stack([record["spectrogram"] for record in records]))
-    return dict(zip((r["record_id"] for r in records), run.predict([power]).mean(axis=0), strict=True))
+    temperature = calibration.read_calibration(run.folder)["temperature"]  # fitted by the export
+    p = calibration.with_temperature(run.predict([power]).mean(axis=0), temperature)
+    return dict(zip((r["record_id"] for r in records), p, strict=True))
 
 
 @pytest.mark.parametrize("name", ["plain", "filtered"])
@@ -133,9 +136,9 @@ def test_one_bad_record_is_told_and_stops_no_other(plain, samples):
     good = predict(plain, samples[[0, 2]], sampling_rate_hz=RATE_HZ)
     assert [answers[0]["probabilities"], answers[2]["probabilities"]] == [answer["probabilities"] for answer in good]
     table = rows(answers)
-    assert list(table[0])[:4] == ["record", "valid", "class_name", "probabilities AE"]
+    assert list(table[0])[:4] == ["record_id", "valid", "predicted_class", "probability_AE"]
     assert list(table[0])[-1] == "reason" and table[0]["reason"] == ""
-    assert table[1]["probabilities AE"] == ""
+    assert table[1]["probability_AE"] == ""
 
 
 def test_a_record_longer_than_the_window_is_said_to_be(plain, samples):
@@ -303,7 +306,7 @@ def test_windows_are_answered_as_the_run_answers_them(place, dart):
         assert answer["mw_50"][0] <= answer["mw"] <= answer["mw_50"][1] < answer["mw_95"][1]
     assert {bool(answer["intervals_reason"]) for answer in answers} == {False, True}
     assert "mw_80" not in rows(answers)[0]  # a pair is no cell
-    assert {"record", "mw", "outside", "samples 46404", "peak_m 46411"} <= set(rows(answers)[0])
+    assert {"record_id", "mw", "outside", "samples_46404", "peak_46411_m"} <= set(rows(answers)[0])
 
 
 def test_a_window_is_given_with_its_buoys_in_order(dart):

@@ -208,7 +208,7 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_others_go_on(dataset
     trainer = Trainer(dataset, job(), 0, 1, "val_mse", tmp_path)
     outcomes = trainer.run([TrialJob("good", job()), TrialJob("bad", job(learning_rate=1e30))])
     assert outcomes["good"].failure is None
-    assert "expected a finite loss, received nan in epoch" in outcomes["bad"].failure
+    assert "expected finite loss and weights, received loss nan in epoch" in outcomes["bad"].failure
 
 
 def test_a_network_that_is_too_large_is_a_failed_trial(dataset, tmp_path):

@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seis_tf import losses, models, training
+from seis_tf import jobs, losses, models, training
+from seis_tf.judgement import studies
+from seis_tf.judgement.scores import HEADLINES
 from seis_tf.progress import Progress
-from seis_tf.settings.training import TrainingSettings, learning_rate_at
+from seis_tf.settings.training import (
+    CnnSettings,
+    Conv1dSettings,
+    MlpSettings,
+    SlipMlpSettings,
+    TrainingSettings,
+    TrainJob,
+    learning_rate_at,
+)
 from seis_tf.training import Data, Member, class_weights, epoch_rows, fit
 
 RANDOM = np.random.default_rng(0)
@@ -108,11 +118,39 @@ def test_the_best_epoch_is_kept():
 
 
 @pytest.mark.parametrize(("name", "best"), [("accuracy", np.argmax), ("mse", np.argmin), ("log_loss", np.argmin)])
-def test_a_score_is_better_when_larger_unless_it_is_a_loss_or_a_mean_square(name, best):
+def test_the_best_epoch_is_that_of_the_better_score(name, best):
     told = iter([0.5, 0.9, 0.1, 0.4])
     settings = SETTINGS.model_copy(update={"monitor": f"val_{name}"})
     done = train([Member(TRAIN, VALID, 1)], settings, metrics={name: lambda *_: next(told)})
     assert done.progress.best_epoch.tolist() == [best([0.5, 0.9, 0.1, 0.4]) + 1]
+
+
+# Of each score of each task, by its definition: errors and losses are to be small, parts that are right large.
+BETTER_SMALL = {"loss", "log_loss", "brier", "ece", "mse", "mse_ratio"}
+BETTER_LARGE = {"accuracy", "balanced_accuracy", "macro_f1"}
+
+
+def test_every_score_of_every_task_has_its_better_end():
+    kinds = (MlpSettings(), CnnSettings(), Conv1dSettings(), SlipMlpSettings())
+    computed = {"loss", *HEADLINES, *(name for kind in kinds for name in jobs.metrics_of(kind))}
+    computed |= {studies.main_score(TrainJob(model=kind))[0] for kind in kinds}
+    assert computed <= BETTER_SMALL | BETTER_LARGE
+    for name in BETTER_SMALL | BETTER_LARGE:
+        assert training.smaller_is_better(name) == training.smaller_is_better(f"val_{name}") == (name in BETTER_SMALL)
+    for kind in kinds:
+        name, larger = studies.main_score(TrainJob(model=kind))
+        assert larger == (name in BETTER_LARGE)
+
+
+def test_the_best_row_of_a_history_is_the_first_best_and_never_a_nan():
+    history = [{"val_mse": v, "val_accuracy": v} for v in (np.nan, 3.0, 1.0, 5.0, 1.0, 5.0)]
+    assert training.best_row(history, "val_mse") is history[2]
+    assert training.best_row(history, "val_accuracy") is history[3]
+
+
+def test_which_end_of_an_unknown_score_is_the_good_one_is_not_guessed():
+    with pytest.raises(ValueError, match=r"score: expected one of \['loss', .*'mse', .*\], received 'val_r2'"):
+        train([Member(TRAIN, VALID, 1)], SETTINGS.model_copy(update={"monitor": "val_r2"}), metrics={"r2": accuracy})
 
 
 def scripted(monkeypatch, script):

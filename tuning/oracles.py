@@ -16,7 +16,7 @@ from keras_tuner.src import utils
 from keras_tuner.src.engine import conditions
 
 from seis_tf.files import write_atomically
-from seis_tf.tuning.trials import direction
+from seis_tf.training import smaller_is_better
 
 TUNERS = ("random", "bayesian", "hyperband")
 ENDED = ("COMPLETED", "FAILED")
@@ -52,7 +52,7 @@ def make(
         ValueError: no such tuner.
     """
     common: dict[str, Any] = {
-        "objective": kt.Objective(objective, direction(objective)),
+        "objective": kt.Objective(objective, "min" if smaller_is_better(objective) else "max"),
         "hyperparameters": hyperparameters,
         "seed": seed + 1,  # KerasTuner takes a seed of 0 for none
         "max_consecutive_failed_trials": 10**9,

@@ -14,8 +14,8 @@ from sklearn.ensemble import RandomForestRegressor
 
 from seis_tf.judgement import figures
 from seis_tf.judgement.report import KeyNumber, Picture, Report, Section, Table, write_report
+from seis_tf.training import smaller_is_better
 from seis_tf.tuning.settings import SearchSettings
-from seis_tf.tuning.trials import direction
 
 _FEW = 8  # different values up to which they stand beside each other
 
@@ -65,7 +65,7 @@ def parameter_names(rows: list[dict[str, Any]]) -> list[str]:
 
 def best_so_far(scores: list[float], objective: str) -> np.ndarray:
     """The best score after each trial, in the order in which they were asked for."""
-    return (np.minimum if direction(objective) == "min" else np.maximum).accumulate(scores)
+    return (np.minimum if smaller_is_better(objective) else np.maximum).accumulate(scores)
 
 
 def importance(rows: list[dict[str, Any]], names: list[str]) -> dict[str, float]:

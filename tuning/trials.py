@@ -17,7 +17,7 @@ from seis_tf import jobs, tables
 from seis_tf.judgement import folds
 from seis_tf.progress import Progress
 from seis_tf.settings.training import TrainJob
-from seis_tf.training import Data, Member, fit
+from seis_tf.training import Data, Member, best_row, fit
 
 # Settings that are values of the compiled step, not a part of it: trials that differ in these only share a stack.
 VALUES = {"learning_rate", "l2", "seed", "loss"}
@@ -131,6 +131,7 @@ class Trainer:
             metrics=jobs.metrics_of(job.model),
             progress=self._stand(group),
             on_epoch=lambda progress: on_epoch(group, progress),
+            failed_go_on=True,  # one trial's failure is not that of the others in its stack
         )
         outcomes = {}
         for i, trial in enumerate(group):
@@ -166,18 +167,15 @@ class Trainer:
         last = [h[-1]["loss"] for h in part.history]
         if not np.isfinite(last).all():
             first, value = next((r["epoch"], r["loss"]) for h in part.history for r in h if not np.isfinite(r["loss"]))
-            return Outcome(epochs=part.epoch, failure=f"expected a finite loss, received {value} in epoch {first:.0f}")
-        rows = [h[-1] if keep == "last" else min(h, key=lambda row: self._badness(row)) for h in part.history]
+            words = f"expected finite loss and weights, received loss {value} in epoch {first:.0f}"
+            return Outcome(epochs=part.epoch, failure=words)
+        rows = [h[-1] if keep == "last" else best_row(h, self.objective) for h in part.history]
         names = [name for name in rows[0] if name.startswith("val_")]
         return Outcome(
             {name: float(np.mean([row[name] for row in rows])) for name in names},
             {name: float(np.std([row[name] for row in rows])) for name in names},
             part.epoch,
         )
-
-    def _badness(self, row: dict[str, float]) -> float:
-        value = row[self.objective] if direction(self.objective) == "min" else -row[self.objective]
-        return value if np.isfinite(value) else np.inf
 
     def _key(self, trial: TrialJob) -> str:
         """Equal for trials that can be one stack."""
@@ -215,11 +213,6 @@ class Trainer:
 def checkpoint_path(folder: Path, trial_id: str) -> Path:
     """Where a trial's stand lies."""
     return folder / "stands" / f"{trial_id}.npz"
-
-
-def direction(objective: str) -> str:
-    """Whether a score is to be small or large."""
-    return "min" if "loss" in objective or "mse" in objective else "max"
 
 
 def _cuts(table: tables.Table, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:

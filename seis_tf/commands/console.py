@@ -96,6 +96,17 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
+def pair(option: str, text: str | None) -> tuple[float, float] | None:
+    """The two numbers of an option like --epicentre LON,LAT; None where it was not given."""
+    if text is None:
+        return None
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: expected two numbers with a comma between, received {text!r}") from error
+    return first, second
+
+
 @contextmanager
 def progress(what: str, unit: str) -> Iterator[Callable[..., None]]:
     """Gives a function (done, total, note) that shows how far a long job is, at which rate, and what time is left."""

@@ -31,7 +31,8 @@ AllTo = Annotated[
 ]
 ValidFraction = Annotated[float | None, typer.Option(help="Part for validation; 0 for none. Default 0.15.")]
 SplitSeed = Annotated[int | None, typer.Option(help="Of the split.")]
-Processes = Annotated[int, typer.Option(help="Worker processes; the bytes written do not depend on it.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1)]
+Processes = Annotated[int, typer.Option(min=1, help="Worker processes; the bytes written do not depend on it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,8 +46,8 @@ def register(app: typer.Typer) -> None:
 @simulate_app.command()
 def labquakes(
     out: Annotated[Path, typer.Argument(help="Folder to make: a folder for each class, and truth.csv.")],
-    count: Annotated[int, typer.Option(help="Files in all.")] = 1200,
-    seed: int = 0,
+    count: Annotated[int, typer.Option(min=1, help="Files in all.")] = 1200,
+    seed: Seed = 0,
     processes: Processes = 1,
     config: ConfigFile = None,
 ) -> None:
@@ -61,14 +62,14 @@ def labquakes(
 @simulate_app.command()
 def fakequakes(
     out: Annotated[Path, typer.Argument(help="Folder to make: records at the buoys, and the slip that made them.")],
-    count: Annotated[int, typer.Option(help="Earthquakes.")] = 1000,
-    seed: int = 0,
+    count: Annotated[int, typer.Option(min=1, help="Earthquakes.")] = 1000,
+    seed: Seed = 0,
     config: ConfigFile = None,
     greens: Annotated[Path | None, typer.Option(help="Other Green's functions: npz or folder of tables.")] = None,
     subfaults: Annotated[
         Path | None, typer.Option(help="npz of 2 x 2 parts of the sources: slip finer than a unit source.")
     ] = None,
-    raw: Annotated[int, typer.Option(help="Earthquakes also written as raw DART text with tides.")] = 2,
+    raw: Annotated[int, typer.Option(min=0, help="Earthquakes also written as raw DART text with tides.")] = 2,
 ) -> None:
     """Records at DART buoys of simulated earthquakes, with the slip on every unit source."""
     from seis_tf.synthetic import fakequake_files, fakequakes
@@ -101,7 +102,9 @@ def waveforms(
     any_format: console.AnyFormat = False,
     anchor: Annotated[str | None, typer.Option(help="start, center or onset.")] = None,
     detrend: Annotated[str | None, typer.Option(help="linear, constant or none.")] = None,
-    bandpass_hz: Annotated[tuple[float, float] | None, typer.Option(help="Corners of a zero-phase band-pass.")] = None,
+    bandpass_hz: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Corners of a zero-phase band-pass.")
+    ] = None,
     stationxml: Annotated[str | None, typer.Option(help="Remove the instrument response.")] = None,
     sampling_rate_hz: float | None = None,
     resample_hz: float | None = None,
@@ -137,7 +140,7 @@ def waveforms(
             "record.length_samples": length_samples,
             "record.anchor": anchor,
             "record.detrend": detrend,
-            "record.bandpass_hz": bandpass_hz,
+            "record.bandpass_hz": console.pair("--bandpass-hz", bandpass_hz),
             "record.stationxml": stationxml,
             "record.sampling_rate_hz": sampling_rate_hz,
             "record.resample_hz": resample_hz,
@@ -247,7 +250,7 @@ def verify(
 def plot(
     what: Annotated[list[Path], typer.Argument(help="A data set folder, or waveform files.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the figures; default NAME-figures.")] = None,
-    per_class: Annotated[int, typer.Option(help="Records of each class of a data set.")] = 3,
+    per_class: Annotated[int, typer.Option(min=1, help="Records of each class of a data set.")] = 3,
     any_format: console.AnyFormat = False,
 ) -> None:
     """Example records: waveform over spectrogram, linear beside log; a weak one; signal against noise."""
@@ -266,8 +269,8 @@ def plot(
 
 def edges(
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("edges"),
-    patch_dim: Annotated[list[int], typer.Option(help="Side of a patch in pixels.")] = [5, 50],  # noqa: B006
-    n_patch: int = 4,
+    patch_dim: Annotated[list[int], typer.Option(min=1, help="Side of a patch in pixels.")] = [5, 50],  # noqa: B006
+    n_patch: Annotated[int, typer.Option(min=1)] = 4,
 ) -> None:
     """The warm-up: a checkerboard seen through the three edge kernels."""
     from seis_tf.edges import edges_figure, observation

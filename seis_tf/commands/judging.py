@@ -15,10 +15,10 @@ from seis_tf.settings.training import TrainJob
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.")]
 Out = Annotated[Path, typer.Option(help="Folder for the report and its numbers.")]
-Folds = Annotated[int, typer.Option(help="Grouped folds; every record is tested once.")]
-Seeds = Annotated[int, typer.Option(help="Fits of each fold, from different seeds.")]
+Folds = Annotated[int, typer.Option(min=2, help="Grouped folds; every record is tested once.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Fits of each fold, from different seeds.")]
 Model = Annotated[str, typer.Argument(help="Model, preset, or JSON file of a job.")]
-Epochs = Annotated[int | None, typer.Option(help="Instead of the job's own number.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the job's own number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -36,20 +36,25 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[Path | None, typer.Option(help="Judge on every record of this other data set.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="The run's own data set, where it is not found.")] = None,
     json: Json = False,
 ) -> None:
     """Scores, figures and a report: metrics.json, figures/, report.html in the run folder."""
     console.load_tensorflow()
     from seis_tf.judgement import evaluation
+    from seis_tf.judgement.summary import summary
 
-    metrics = evaluation.evaluate(run, data)
+    metrics = evaluation.evaluate(run, data, dataset=dataset, say=console.note)
     if json:
         console.print_json(metrics)
         return
     page = run / "report.html"
     if data is not None and metrics.get("main") == "all":
         page = max((run / "evaluations").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
-    console.out.print(str(page))
+    title, header, rows = summary(metrics)
+    console.print_table(title, header, rows)
+    console.out.print(f"calibration {metrics['calibration'] or 'none'}", markup=False)
+    console.out.print(str(page), markup=False)
 
 
 def compare(
@@ -126,7 +131,9 @@ def ablation(
     _tell(found, out, json)
 
 
-def epoch_study(model: Model, dataset: Dataset, out: Out, epochs: int = 3000, json: Json = False) -> None:
+def epoch_study(
+    model: Model, dataset: Dataset, out: Out, epochs: Annotated[int, typer.Option(min=1)] = 3000, json: Json = False
+) -> None:
     """Trains long without early stopping: where overfitting starts, and which number of epochs is best."""
     console.load_tensorflow()
     from seis_tf.judgement.epoch_study import epoch_study as study
@@ -141,7 +148,7 @@ def window_study(
     out: Out,
     model: Annotated[str, typer.Option(help="Model, preset, or JSON file of a job.")] = "published",
     windows: Annotated[str, typer.Option(help="Lengths in minutes, with commas.")] = "15,20,30,45,60,90",
-    members: Annotated[int | None, typer.Option(help="Models of an ensemble.")] = None,
+    members: Annotated[int | None, typer.Option(min=1, help="Models of an ensemble.")] = None,
     epochs: Epochs = None,
     config: Annotated[Path | None, typer.Option(help="JSON file of settings of `prepare dart`.")] = None,
     json: Json = False,
@@ -149,8 +156,10 @@ def window_study(
     """DART: prepares, trains and judges for each window length: how long must I wait?"""
     try:
         lengths = [int(part) for part in windows.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(f"--windows: expected whole numbers with commas, received {windows!r}") from error
+    except ValueError:
+        lengths = [0]
+    if min(lengths) < 1:
+        raise typer.BadParameter(f"--windows: expected whole numbers above 0 with commas, received {windows!r}")
     console.load_tensorflow()
     from seis_tf.judgement.window_study import window_study as study
 

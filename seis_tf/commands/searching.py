@@ -22,27 +22,29 @@ def tune(
     dataset: Annotated[Path, typer.Argument(help="Data set folder; its test split is not opened.")],
     out: Annotated[Path, typer.Option(help="Search folder; one that was stopped goes on.")],
     tuner: Annotated[str, typer.Option(help="random, hyperband or bayesian.")] = "random",
-    trials: int = 20,
-    epochs: Annotated[int, typer.Option(help="Of a trial; hyperband's longest.")] = 30,
-    minutes: Annotated[float | None, typer.Option(help="After which no new trial starts.")] = None,
+    trials: Annotated[int, typer.Option(min=1)] = 20,
+    epochs: Annotated[int, typer.Option(min=1, help="Of a trial; hyperband's longest.")] = 30,
+    minutes: Annotated[float | None, typer.Option(min=0, help="After which no new trial starts.")] = None,
     objective: Annotated[str | None, typer.Option(help="val_loss, val_balanced_accuracy, val_mse ...")] = None,
-    folds: Annotated[int, typer.Option(help="Grouped folds that score a trial; 0: the valid split.")] = 0,
-    executions: Annotated[int, typer.Option(help="Seeds that a trial is trained with.")] = 1,
+    folds: Annotated[int, typer.Option(min=0, help="Grouped folds that score a trial; 0: the valid split.")] = 0,
+    executions: Annotated[int, typer.Option(min=1, help="Seeds that a trial is trained with.")] = 1,
     space: Annotated[Path | None, typer.Option(help="TOML or JSON that narrows, widens or fixes parameters.")] = None,
     config: Annotated[Path | None, typer.Option(help="JSON of settings that are not searched.")] = None,
     preset: Annotated[str | None, typer.Option(help=f"The same by name: {', '.join(PRESETS)}.")] = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
     together: Annotated[
-        int | None, typer.Option(help="Trials asked for at once, of which those of one shape are one stack.")
+        int | None, typer.Option(min=1, help="Trials asked for at once, of which those of one shape are one stack.")
     ] = None,
-    max_parameters: Annotated[int | None, typer.Option(help="A larger network is a failed trial.")] = None,
+    max_parameters: Annotated[int | None, typer.Option(min=1, help="A larger network is a failed trial.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an earlier search in --out away.")] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train the best on train and judge it on test.")] = False,
-    workers: Annotated[int, typer.Option(help="Worker processes on this machine; 0: in this process.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes on this machine; 0: in this process.")] = 0,
     role: Annotated[str | None, typer.Option(help="chief or worker of a search on several machines.")] = None,
     oracle: Annotated[str | None, typer.Option(help="HOST:PORT of the chief.")] = None,
     worker_id: Annotated[str, typer.Option(help="Name of this worker.")] = "worker0",
-    timeout_s: Annotated[float, typer.Option(help="Silence after which a worker or the chief counts as gone.")] = 60.0,
+    timeout_s: Annotated[
+        float, typer.Option(min=0, help="Silence after which a worker or the chief counts as gone.")
+    ] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Searches layer widths, rates, dropout and more with KerasTuner; trials are scored on validation records only."""

@@ -23,7 +23,7 @@ def export(
     places: Annotated[list[Path], typer.Argument(metavar="[RUN] MODELS", help="Run folder, and folder of models.")],
     name: Annotated[str | None, typer.Option(help="Name of the model; by default the run folder's.")] = None,
     label: Annotated[str | None, typer.Option(help="stable (default) or canary.")] = None,
-    dataset: Annotated[Path | None, typer.Option(help="The data set, where it has moved since training.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="The run's own data set, where it is not found.")] = None,
     tflite: Annotated[bool, typer.Option("--tflite", help="Also write model.tflite.")] = False,
     promote: Annotated[bool, typer.Option("--promote", help="The canary becomes stable; exports nothing.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to the stable version before.")] = False,
@@ -50,7 +50,7 @@ def export(
     run, models = places
     model_name = name or run.resolve().name
     formats = ("saved_model", "tflite") if tflite else ("saved_model",)
-    folder = export_run(run, models, model_name, label=label, dataset=dataset, formats=formats)
+    folder = export_run(run, models, model_name, label=label, dataset=dataset, formats=formats, say=console.note)
     now = labels.labels_of(models, model_name)
     if json:
         console.print_json({"version": str(folder), "labels": now})
@@ -72,7 +72,9 @@ def predict(
     origin_time: Annotated[
         str | None, typer.Option(help="DART: the earthquake's origin, e.g. 2018-01-23T09:31:40Z.")
     ] = None,
-    epicentre: Annotated[tuple[float, float] | None, typer.Option(help="DART: longitude and latitude.")] = None,
+    epicentre: Annotated[
+        str | None, typer.Option(metavar="LON,LAT", help="DART: longitude and latitude, e.g. -124.5,45.")
+    ] = None,
     buoys: Annotated[str | None, typer.Option(help="DART: which buoys to take from among others, with commas.")] = None,
     latency_min: Annotated[float, typer.Option(help="DART: minutes that are not delivered yet.")] = 0.0,
     figures: Annotated[Path | None, typer.Option(help="DART: folder for the pictures.")] = None,
@@ -90,7 +92,7 @@ def predict(
         resample=resample,
         any_format=any_format,
         origin_time=origin_time,
-        epicentre=epicentre,
+        epicentre=console.pair("--epicentre", epicentre),
         latency_min=latency_min,
         buoy_names=None if buoys is None else buoys.split(","),
         figures=figures,

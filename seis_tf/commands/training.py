@@ -99,7 +99,9 @@ def train(
     if dry_run:
         _print_layers(job, dataset)
         return
+    from seis_tf.judgement.calibrate import calibrate
     from seis_tf.runs import train as train_run
+    from seis_tf.training import best_row
 
     with console.progress(f"train {model}", "epochs") as progress:
 
@@ -113,12 +115,15 @@ def train(
         with warnings.catch_warnings():
             warnings.showwarning = console.tell_warning
             run = train_run(dataset, job, out, resume=resume, on_epoch=on_epoch)
-    best = [min(rows, key=lambda row: row.get("val_loss", row["loss"])) for rows in run.history]
+    calibrate(run, dataset, console.note)
+    best = [best_row(rows, job.training.monitor) for rows in run.history]
     if json:
         console.print_json({"run": str(out), "epochs": len(run.history[0]), "best": best})
         return
     shown = ", ".join(f"{name} {value:.4g}" for name, value in best[0].items() if name.startswith("val_"))
-    console.out.print(f"{out}: {len(run.history[0])} epochs, lowest validation loss at {best[0]['epoch']:.0f}: {shown}")
+    console.out.print(
+        f"{out}: {len(run.history[0])} epochs, best by {job.training.monitor} is {best[0]['epoch']:.0f}: {shown}"
+    )
 
 
 def import_weights(
@@ -129,9 +134,11 @@ def import_weights(
 ) -> None:
     """Makes a run of weights that were trained with the published PyTorch prototype."""
     console.load_tensorflow()
+    from seis_tf.judgement.calibrate import calibrate
     from seis_tf.prototype import import_run
 
     run = import_run(weights, dataset, out, activation=activation)
+    calibrate(run, dataset, console.note)
     row, count = run.history[0][0], sum(math.prod(weight.shape) for weight in run.model.trainable_weights)
     console.out.print(
         f"{out}: {count:,} weights of {weights.name}; mean squared slip error "

@@ -88,12 +88,22 @@ def recall_thresholds(labels: np.ndarray, probabilities: np.ndarray, recall: flo
 
 def write_calibration(run_folder: Path, entries: dict[str, Any]) -> None:
     """Writes `calibration.json`; entries of other stages stay."""
-    path = Path(run_folder) / FILE
-    tree = json.loads(path.read_text()) if path.is_file() else {}
-    write_json(path, tree | entries)
+    write_json(Path(run_folder) / FILE, read_calibration(run_folder) | entries)
 
 
-def read_temperature(run_folder: Path) -> float | None:
-    """The run's temperature; None where it was never fitted."""
+def read_calibration(run_folder: Path) -> dict[str, Any]:
+    """The content of `calibration.json`; nothing where there is none.
+
+    Raises:
+        ValueError: the file is no JSON object.
+    """
     path = Path(run_folder) / FILE
-    return json.loads(path.read_text()).get("temperature") if path.is_file() else None
+    if not path.is_file():
+        return {}
+    try:
+        tree = json.loads(path.read_text())
+    except ValueError as err:
+        raise ValueError(f"{path}: expected JSON, received {err}") from err
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path}: expected a JSON object, received {type(tree).__name__}")
+    return tree

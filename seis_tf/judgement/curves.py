@@ -120,7 +120,7 @@ def _rows(job: TrainJob, table: Records, trained: Trained, fractions: Sequence[f
         "best_epoch": trained.best_epoch,
     }
     parts = {"train": trial.rows.train, "test": trial.rows.test}
-    return [head | {"part": name} | studies.score(job, table, trained, rows) for name, rows in parts.items()]
+    return [head | {"split": name} | studies.score(job, table, trained, rows) for name, rows in parts.items()]
 
 
 def _summary(job, table: Records, rows: list[dict], fractions: Sequence[float], n_folds: int, seeds: int) -> dict:
@@ -132,7 +132,7 @@ def _summary(job, table: Records, rows: list[dict], fractions: Sequence[float], 
         for key in ("training_records", "training_groups"):
             size[key] = float(np.mean([row[key] for row in own]))
         for part in _PARTS:
-            values = np.array([row[name] for row in own if row["part"] == part]).reshape(n_folds, seeds)
+            values = np.array([row[name] for row in own if row["split"] == part]).reshape(n_folds, seeds)
             data, seed = spread_apart(values)
             std = float(values.std(ddof=1)) if values.size > 1 else 0.0
             size[part] = {"mean": float(values.mean()), "std": std, "std_data": data, "std_seeds": seed}
@@ -156,7 +156,7 @@ def _last_step(rows: list[dict], name: str, fractions: Sequence[float], n_folds:
     """What the last increase of the training size changed on new events: mean over folds of each one's change."""
     after, before = (
         [
-            np.mean([r[name] for r in rows if (r["fraction"], r["part"], r["fold"]) == (fraction, "test", fold)])
+            np.mean([r[name] for r in rows if (r["fraction"], r["split"], r["fold"]) == (fraction, "test", fold)])
             for fold in range(n_folds)
         ]
         for fraction in (fractions[-1], fractions[-2])

@@ -19,7 +19,7 @@ import numpy as np
 from seis_tf.files import write_atomically, write_json
 from seis_tf.inversion import Choice, peak_amplitude
 from seis_tf.judgement import dart_scores
-from seis_tf.judgement.calibration import write_calibration
+from seis_tf.judgement.calibrate import calibrate
 from seis_tf.judgement.dart_judged import JudgedDart, judge
 from seis_tf.judgement.dart_methods import NETWORK, TRUE_SLIP, Answers, Methods, Windows
 from seis_tf.judgement.dart_report import report_of
@@ -36,22 +36,23 @@ def evaluate(
     run_folder: Run | Path | str,
     data: Path | str | None = None,
     *,
+    dataset: Path | str | None = None,
     threshold_m: float = THRESHOLD_M,
     draws: int = 1000,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
     """Judges a DART network beside the classical answers and writes what was found.
-
-    On the run's own data the intervals that were fitted on its validation events are written to its `calibration.json`,
-    from where an export takes them.
 
     Args:
         run_folder: a finished run of task dart, or its folder.
         data: another data set with the same window, buoys and sources, of which every record is judged whatever its
             split; the results go to `evaluations/<name>/` in the run. By default the run's own, judged by its splits.
+        dataset: the run's own, where it is not found from the run.
         threshold_m: height of a wave that an alarm is given for.
         draws: bootstrap samples of events for the intervals.
         progress: told the steps done and the steps in all.
+        say: told where the run's calibration is fitted only now, or can't be.
 
     Returns:
         The content of `metrics.json`.
@@ -64,7 +65,8 @@ def evaluate(
     if run.config.info.task != "dart":
         raise ValueError(f"{run.folder}: expected a run of task dart, received one of {run.config.info.task}")
     progress(0, _STEPS)
-    judged = judge(run, data)
+    calibration = calibrate(run, dataset, say)
+    judged = judge(run, data, dataset)
     progress(2, _STEPS)
     out = run.folder
     if not judged.own:
@@ -74,8 +76,7 @@ def evaluate(
     progress(3, _STEPS)
     sure = sureness(judged)
     metrics["uncertainty"] = None if sure is None else sure.metrics
-    if sure is not None and judged.own:
-        write_calibration(run.folder, {"intervals": sure.intervals.model_dump(mode="json")})
+    metrics["calibration"] = calibration.get("fitted_on", "")
     progress(4, _STEPS)
     write_atomically(out / "predictions.csv", predictions_csv(judged).encode())
     write_report(out, report_of(judged, metrics, None if sure is None else sure.intervals))
@@ -102,7 +103,7 @@ def metrics_of(judged: JudgedDart, threshold_m: float = THRESHOLD_M, draws: int 
     return {
         "task": "dart",
         "model": run.config.job.model.kind,
-        "parameters": sum(v.value.shape.num_elements() for v in run.model.trainable_variables) // run.members,
+        "parameters": run.parameters,
         "members": run.members,
         "dataset": str(judged.dataset),
         "fingerprint": judged.info.fingerprint,
@@ -135,7 +136,7 @@ def predictions_csv(judged: JudgedDart) -> str:
     writer = csv.writer(text, lineterminator="\n")
     peaks = [f"peak_{name}_m" for name in true.gauge_names]
     slips = [f"slip_{name}_m" for name in judged.greens.source_names]
-    writer.writerow(["split", "record_id", "answer", "mw", *peaks, *slips])
+    writer.writerow(["split", "record_id", "method", "mw", *peaks, *slips])
     answers = {"truth": (judged.windows.weights_m, judged.columns["mw"], true.waves_m)}
     for name in WRITTEN:
         if name in judged.answers.weights_m:

@@ -11,7 +11,7 @@ from seis_tf import shards, tables
 from seis_tf.judgement.dart_methods import Answers, Methods, Windows, network_of
 from seis_tf.judgement.dart_scores import TrueWaves
 from seis_tf.names import check_names
-from seis_tf.runs import Run
+from seis_tf.runs import Run, dataset_of, find_dataset, is_same
 from seis_tf.settings.data import DartJob, DartRecordSettings
 from seis_tf.shards import SPLITS, DatasetInfo
 from seis_tf.unit_sources import GreensFunctions, load_greens
@@ -89,20 +89,15 @@ def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo)
             raise ValueError(f"{folder}: {key}: expected {wanted}, received {given}")
 
 
-def judge(run: Run, data: Path | str | None) -> JudgedDart:
-    """Asks all methods about a data set, by default the run's own.
+def judge(run: Run, data: Path | str | None, dataset: Path | str | None = None) -> JudgedDart:
+    """Asks all methods about a data set, by default the run's own, which is `dataset` where it was moved.
 
     Raises:
         ValueError: the run's data set is gone or changed, or `data` is not like it.
     """
-    folder = Path(run.config.dataset if data is None else data)
+    folder = dataset_of(run, dataset) if data is None else Path(data)
     info = shards.load_dataset(folder)
-    own = _is_same(info, run.config.info)
-    if not own and data is None:
-        raise ValueError(
-            f"{folder}: expected data set {run.config.info.fingerprint[:12]} that {run.folder} was trained on, "
-            f"received {info.fingerprint[:12]} (or other settings); name the right one with --data"
-        )
+    own = is_same(info, run.config.info)
     if not own:
         check_like(folder, run.config.info, info)
     job = DartJob.model_validate(info.job)
@@ -121,7 +116,8 @@ def judge(run: Run, data: Path | str | None) -> JudgedDart:
         methods = replace(methods, mean_m=_mean_of(table)).chosen_on(valid, greens)
     else:
         rows = {"all": np.concatenate([table.rows[split] for split in SPLITS])}
-        if (own_table := _own_records(run)) is not None:
+        if (home := find_dataset(run, dataset)) is not None:
+            own_table = tables.load(home, ("train", "valid"), FEATURES)  # test records are not looked at
             both = _windows(own_table, greens, job)
             train, valid = (both.rows(own_table.rows[part]) for part in ("train", "valid"))
             methods = replace(methods, mean_m=_mean_of(own_table)).chosen_on(valid, greens)
@@ -148,16 +144,13 @@ def _windows(table: tables.Table, greens: GreensFunctions, job: DartJob) -> Wind
     return Windows(table["water_level_m"], table["mask"] > 0, table["weights_m"], true)
 
 
-def _own_records(run: Run) -> tables.Table | None:
-    """The data set that the run was trained on, where it still is where it was; test records are not looked at."""
-    folder = Path(run.config.dataset)
-    if not (folder / "dataset.json").is_file() or not _is_same(shards.load_dataset(folder), run.config.info):
-        return None
-    return tables.load(folder, ("train", "valid"), FEATURES)
-
-
-def _is_same(info: DatasetInfo, own: DatasetInfo) -> bool:
-    return info.fingerprint == own.fingerprint and info.job == own.job
+def validation_windows(run: Run, dataset: Path) -> tuple[Windows, GreensFunctions]:
+    """The validation events of a run's own data set, and the functions of the gauges of their waves."""
+    info = run.config.info
+    gauges = info.forecast_gauges or info.gauge_names
+    greens = load_greens(info.job.get("greens")).select(info.source_names, gauges)
+    table = tables.load(dataset, ("valid",), FEATURES)
+    return _windows(table, greens, DartJob.model_validate(info.job)), greens
 
 
 def _mean_of(table: tables.Table) -> np.ndarray:

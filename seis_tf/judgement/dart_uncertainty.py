@@ -7,21 +7,23 @@ enough for a magnitude, and next to nothing missing. That is what they are for; 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seis_tf import enough
 from seis_tf.judgement import uncertainty
-from seis_tf.judgement.dart_judged import JudgedDart
-from seis_tf.judgement.dart_methods import Windows
+from seis_tf.judgement.dart_judged import JudgedDart, validation_windows
+from seis_tf.judgement.dart_methods import Windows, network_of
 from seis_tf.judgement.draws import bins_of, draws_of, member_magnitudes, truth_of
 from seis_tf.judgement.intervals import LEVELS, Intervals
 from seis_tf.judgement.mc_dropout import PASSES, dropout_samples
 from seis_tf.judgement.uncertainty import WAVES, calibrate
 from seis_tf.layers import dropouts
-from seis_tf.runs import single_model
+from seis_tf.runs import Run, single_model
 from seis_tf.settings.training import AnswerSettings
+from seis_tf.shards import DatasetInfo
 from seis_tf.unit_sources import GreensFunctions
 
 ENSEMBLE, ALONE, DROPOUT = "ensemble", "network", "dropout"
@@ -51,15 +53,35 @@ def sureness(judged: JudgedDart) -> Sureness | None:
     if judged.valid is None or judged.train is None:
         return None
     test = judged.windows.rows(judged.rows[judged.main])
-    gauges, info = judged.greens.gauge_names, judged.run.config.info
-    waves = not judged.from_slip and info.has("truth_m") and set(gauges) <= set(info.forecast_gauges)
+    waves = not judged.from_slip and _knows_waves(judged.run.config.info, judged.greens)
     windows = {"train": judged.train, "valid": judged.valid, "test": test}
     slips, limits = _slips(judged, test), judged.run.config.job.answer
     own = next(iter(slips.values()))
     valid, tested = (_given(slip, windows[p], judged.greens, limits) for slip, p in zip(own, _PARTS, strict=True))
     if not uncertainty.enough(valid.sum()) or not tested.any():
         return None
-    return assess(slips, windows, judged.greens, _words(judged), waves, limits)
+    return assess(slips, windows, judged.greens, _words(judged.run), waves, limits)
+
+
+def fitted_intervals(run: Run, dataset: Path) -> Intervals:
+    """Intervals of a run's own answers, as `sureness` has them, from the validation events of its data set alone.
+
+    Raises:
+        ValueError: too few validation events whose answers get intervals.
+    """
+    valid, greens = validation_windows(run, dataset)
+    truth = truth_of(valid, greens)
+    if not _knows_waves(run.config.info, greens):
+        truth = {name: values for name, values in truth.items() if name not in WAVES}
+    slips = network_of(run)(valid.level_m, valid.mask)
+    given = _given(slips, valid, greens, run.config.job.answer)
+    truth = {name: values[given] for name, values in truth.items()}
+    fitted = calibrate(truth, draws_of(slips[:, given], greens, valid.true.window_min))
+    return fitted.intervals(_words(run), greens.gauge_names)
+
+
+def _knows_waves(info: DatasetInfo, greens: GreensFunctions) -> bool:
+    return info.has("truth_m") and set(greens.gauge_names) <= set(info.forecast_gauges)
 
 
 def assess(
@@ -142,8 +164,8 @@ def wave_band(
     return lower, upper
 
 
-def _words(judged: JudgedDart) -> str:
-    members = judged.run.members
+def _words(run: Run) -> str:
+    members = run.members
     return f"ensemble of {members} members" if members > 1 else "one network"
 
 

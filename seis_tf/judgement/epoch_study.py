@@ -61,7 +61,7 @@ def epoch_study(
         The content of `epochs.json`.
 
     Raises:
-        ValueError: the model is not for the data set's task, or the loss became NaN.
+        ValueError: the model is not for the data set's task, or a loss or weight is not finite.
     """
     changes = {"epochs": epochs, "early_stopping": None, "keep": "best", "monitor": "val_loss", "members": 1}
     job = job.model_copy(update={"training": job.training.model_copy(update=changes)})
@@ -77,9 +77,6 @@ def epoch_study(
     rows: list[dict[str, float]] = []
 
     def watch(state) -> None:
-        last = state.history[0][-1]
-        if not np.isfinite(last["loss"]):
-            raise ValueError(f"epoch study: expected a finite loss, received {last['loss']} in epoch {state.epoch}")
         if state.epoch % max(epochs // _POINTS, 1) == 0 or state.epoch in (1, epochs):
             each = loss(targets, tf.constant(stack.predict(state.state, inputs)[0])).numpy()
             rows.append({"epoch": state.epoch} | {part: float(each[r].mean()) for part, r in table.rows.items()})
@@ -135,9 +132,9 @@ def overfitting_start(rows: list[dict[str, float]]) -> int | None:
 
 def _as_csv(rows: list[dict[str, float]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *(f"{part}_loss" for part in SPLITS)])
+    writer.writerows([row["epoch"], *(row[part] for part in SPLITS)] for row in rows)
     return text.getvalue()
 
 

@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from seis_tf import jobs, pipeline, shards, tables
+from seis_tf import jobs, shards, tables
 from seis_tf.files import write_atomically, write_json
 from seis_tf.judgement import calibration, dart_evaluation, scores, trivial
+from seis_tf.judgement.calibrate import RECALL, calibrate, probabilities, thresholds_of
 from seis_tf.judgement.evaluation_report import report_of
 from seis_tf.judgement.record_figures import scales_of
 from seis_tf.judgement.report import write_report
 from seis_tf.judgement.trivial import Predictor
 from seis_tf.names import check_names
-from seis_tf.runs import Run, load_run
+from seis_tf.runs import Run, dataset_of, find_dataset, is_same, load_run
 from seis_tf.shards import SPLITS, DatasetInfo
 
 FEATURES = (
@@ -78,9 +79,11 @@ def evaluate(
     run_folder: Path | str,
     data: Path | str | None = None,
     *,
+    dataset: Path | str | None = None,
     draws: int = 1000,
-    recall: float = 0.95,
+    recall: float = RECALL,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
     """Judges a classifier and writes what was found; a run of task dart goes to `dart_evaluation.evaluate`.
 
@@ -88,10 +91,12 @@ def evaluate(
         run_folder: a finished run.
         data: another data set, of which every record is judged whatever its split, and the results go to
             `evaluations/<name>/` in the run. The run's own data set (by its fingerprint; perhaps moved) is judged by
-            its splits, with the results in the run folder, and the temperature is fitted on its validation split.
+            its splits, with the results in the run folder.
+        dataset: the run's own, where it is not found from the run.
         draws: bootstrap samples of events for the intervals; 0 for none.
         recall: part of each class that its threshold is to find, chosen on validation records.
         progress: told the steps done and the steps in all.
+        say: told where the run's calibration is fitted only now, or can't be.
 
     Returns:
         The content of `metrics.json`.
@@ -102,26 +107,21 @@ def evaluate(
     """
     run = load_run(run_folder)
     if not jobs.is_classifier(run.config.job.model):
-        return dart_evaluation.evaluate(run, data, draws=draws, progress=progress)
+        return dart_evaluation.evaluate(run, data, dataset=dataset, draws=draws, progress=progress, say=say)
     progress(0, _STEPS)
-    folder = Path(run.config.dataset if data is None else data)
+    folder = dataset_of(run, dataset) if data is None else Path(data)
     info = shards.load_dataset(folder)
-    own = _is_same(info, run.config.info)
+    own = is_same(info, run.config.info)
+    calibrated = calibrate(run, folder if own else dataset, say)
+    temperature = calibrated.get("temperature", 1.0)
     if own:
-        judged, out = _judge_own(run, folder, progress), run.folder
-    elif data is None:
-        raise ValueError(
-            f"{folder}: expected data set {run.config.info.fingerprint[:12]} that {run.folder} was trained on, "
-            f"received {info.fingerprint[:12]} (or other settings); name the right one with --data"
-        )
+        judged, out = _judge_own(run, folder, temperature, progress), run.folder
     else:
-        judged = _judge_other(run, folder, info, progress)
+        judged = _judge_other(run, folder, info, temperature, find_dataset(run, dataset), progress)
         out = run.folder / "evaluations" / f"{folder.resolve().name}-{info.fingerprint[:8]}"
         out.mkdir(parents=True, exist_ok=True)
-    metrics = metrics_of(judged, draws, recall)
+    metrics = metrics_of(judged, draws, recall) | {"calibration": calibrated.get("fitted_on", "")}
     progress(3, _STEPS)
-    if own:
-        calibration.write_calibration(run.folder, _calibration_of(judged, metrics))
     write_atomically(out / "predictions.csv", predictions_csv(judged).encode())
     write_report(out, report_of(judged, metrics, scales_of(judged.info)))
     progress(4, _STEPS)
@@ -149,8 +149,7 @@ def metrics_of(judged: Judged, draws: int = 1000, recall: float = 0.95) -> dict[
     return {
         "task": "waveforms",
         "model": config.job.model.kind,
-        "parameters": sum(v.value.shape.num_elements() for v in judged.run.model.trainable_variables)
-        // judged.run.members,
+        "parameters": judged.run.parameters,
         "members": judged.run.members,
         "dataset": str(judged.dataset),
         "fingerprint": judged.info.fingerprint,
@@ -173,7 +172,7 @@ def predictions_csv(judged: Judged) -> str:
     writer = csv.writer(text, lineterminator="\n")
     about = ("record_id", "group", "station")
     measured = ("snr_db", "peak_amplitude", "clipped")
-    writer.writerow(["split", *about, "true", "predicted", *(f"p_{name}" for name in names), *measured])
+    writer.writerow(["split", *about, "class", "predicted_class", *(f"probability_{n}" for n in names), *measured])
     probabilities = judged.probabilities
     for part, rows in judged.rows.items():
         for row in rows:
@@ -203,29 +202,34 @@ def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo)
             raise ValueError(f"{folder}: {what}: expected {wanted}, received {given}")
 
 
-def _judge_own(run: Run, folder: Path, progress: Callable[[int, int], None]) -> Judged:
-    table = tables.load(folder, SPLITS, FEATURES, filled=True)
+def _judge_own(run: Run, folder: Path, temperature: float, progress: Callable[[int, int], None]) -> Judged:
+    table = tables.load(folder, SPLITS, FEATURES)
+    if not len(table.rows["test"]):
+        raise ValueError(f"{folder}: expected test records, received none; judge the run on others with --data")
     progress(1, _STEPS)
-    members = _predict(run, table["spectrogram"])
+    members = probabilities(run, table["spectrogram"])
     progress(2, _STEPS)
-    valid = table.rows["valid"]
-    unscaled = members[:, valid].mean(axis=0, dtype=np.float64)
-    temperature = calibration.fit_temperature(table["label"][valid], unscaled, table["group"][valid])
     predictors = _fit_trivial(table, table.rows["train"])
     return Judged(run, table.info, folder, table.columns, table.rows, members, temperature, predictors, None)
 
 
-def _judge_other(run: Run, folder: Path, info: DatasetInfo, progress: Callable[[int, int], None]) -> Judged:
+def _judge_other(
+    run: Run,
+    folder: Path,
+    info: DatasetInfo,
+    temperature: float,
+    home: Path | None,
+    progress: Callable[[int, int], None],
+) -> Judged:
     check_like(folder, run.config.info, info)
     table = tables.load(folder, SPLITS, FEATURES)
     rows = {"all": np.concatenate([table.rows[split] for split in SPLITS])}
     progress(1, _STEPS)
-    members = _predict(run, table["spectrogram"])
+    members = probabilities(run, table["spectrogram"])
     progress(2, _STEPS)
-    temperature = calibration.read_temperature(run.folder) or 1.0
-    train = _own_training_records(run)
     predictors, seen = [], None
-    if train is not None:
+    if home is not None:
+        train = tables.load(home, ("train",), (*trivial.FEATURES, "group"))
         predictors = _fit_trivial(train, train.rows["train"])
         seen = len(np.intersect1d(train["group"], table["group"]))
     return Judged(run, info, folder, table.columns, rows, members, temperature, predictors, seen)
@@ -239,46 +243,16 @@ def _thresholds(judged: Judged, recall: float) -> dict[str, Any]:
         (judged.columns["label"][rows], judged.probabilities[rows]) for rows in map(judged.rows.get, ("valid", "test"))
     )
     found = {}
-    for k, threshold in enumerate(calibration.recall_thresholds(labels, p, recall)):
-        if threshold is None:
-            continue
+    for name, threshold in thresholds_of(labels, p, judged.info.class_names, recall).items():
+        k = judged.info.class_names.index(name)
         called, own = test[:, k] >= threshold, true == k
-        found[judged.info.class_names[k]] = {
+        found[name] = {
             "threshold": threshold,
             "wished_recall": recall,
             "recall": float(called[own].mean()) if own.any() else None,
             "precision": float(own[called].mean()) if called.any() else None,
         }
     return found
-
-
-def _calibration_of(judged: Judged, metrics: dict[str, Any]) -> dict[str, Any]:
-    valid = judged.rows["valid"]
-    events = len(np.unique(judged.columns["group"][valid]))
-    return {
-        "temperature": judged.temperature,
-        "thresholds": {name: row["threshold"] for name, row in metrics["thresholds"].items()},
-        "fitted_on": f"{len(valid)} validation records of {events} events",
-    }
-
-
-def _own_training_records(run: Run) -> tables.Table | None:
-    """The records that the run was trained on, where they still are where they were."""
-    folder = Path(run.config.dataset)
-    if not (folder / "dataset.json").is_file() or not _is_same(shards.load_dataset(folder), run.config.info):
-        return None
-    return tables.load(folder, ("train",), (*trivial.FEATURES, "group"))
-
-
-def _is_same(info: DatasetInfo, own: DatasetInfo) -> bool:
-    return info.fingerprint == own.fingerprint and info.job == own.job
-
-
-def _predict(run: Run, power: np.ndarray, block: int = 1024) -> np.ndarray:
-    """Probabilities [member, record, class], standardised as the run's own training records were."""
-    layer = pipeline.standardiser(run.config.info)
-    starts = range(0, len(power), block)
-    return np.concatenate([run.predict([layer(power[i : i + block]).numpy()]) for i in starts], axis=1)
 
 
 def _fit_trivial(table: tables.Table, rows: np.ndarray) -> list[Predictor]:

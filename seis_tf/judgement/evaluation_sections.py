@@ -11,6 +11,7 @@ from seis_tf.judgement import figures, record_figures, scores, trivial
 from seis_tf.judgement.record_figures import Scales
 from seis_tf.judgement.report import Picture, Section, Table
 from seis_tf.judgement.units import data_words, listed, percent
+from seis_tf.training import best_row
 
 if TYPE_CHECKING:
     from seis_tf.judgement.evaluation import Judged
@@ -175,7 +176,7 @@ def loss_picture(judged: Judged) -> Picture:
     """Loss by epoch, and which weights the run kept."""
     history, job = judged.run.history, judged.run.config.job.training
     column = job.monitor if job.monitor in history[0][0] else "loss"
-    best = [int(min(rows, key=lambda r: r[column] if "loss" in column else -r[column])["epoch"]) for rows in history]
+    best = [int(best_row(rows, column)["epoch"]) for rows in history]
     epochs = listed(sorted({str(epoch) for epoch in best}, key=int))
     caption = (
         f"{len(history[0])} epochs of training. Best by {column.replace('_', ' ')}: epoch {epochs}; "

@@ -21,7 +21,7 @@ from seis_tf.judgement import scores
 from seis_tf.judgement.folds import Fold
 from seis_tf.settings.training import TrainJob
 from seis_tf.shards import SPLITS
-from seis_tf.training import Fit, Member, fit
+from seis_tf.training import Fit, Member, fit, smaller_is_better
 
 Progress = Callable[[int, int], None]
 CLASSIFIER_FEATURES = (*jobs.WAVEFORM_FEATURES, "station", "record_id", "snr_db", "peak_amplitude")
@@ -130,7 +130,7 @@ def fit_trials(
         The fits in the order of the trials, and where the time went.
 
     Raises:
-        ValueError: a loss became NaN.
+        ValueError: a loss or a weight is not finite.
     """
     job, trials = _without_idle_validation(job, trials)
     seconds, done = Seconds(fits=len(trials)), {}
@@ -151,7 +151,7 @@ def fit_trials(
         base = number * job.training.epochs
         fitted = fit(
             models, data, members, job.training, loss,
-            metrics=jobs.metrics_of(job.model), on_epoch=lambda p, base=base: _check_finite(p, progress, base, total),
+            metrics=jobs.metrics_of(job.model), on_epoch=lambda p, base=base: progress(base + p.epoch, total),
         )  # fmt: skip
         epochs = [row["seconds"] for row in fitted.progress.history[0]]
         compiling = max(fitted.first_step_seconds - (float(np.median(epochs[1:])) if len(epochs) > 1 else 0.0), 0.0)
@@ -191,7 +191,8 @@ def score(job: TrainJob, table: tables.Table, trained: Trained, rows: np.ndarray
 
 def main_score(job: TrainJob) -> tuple[str, bool]:
     """The score that stands for a task, and whether larger is better."""
-    return ("balanced_accuracy", True) if jobs.is_classifier(job.model) else ("mse", False)
+    score = "balanced_accuracy" if jobs.is_classifier(job.model) else "mse"
+    return score, not smaller_is_better(score)
 
 
 def jsonable(value: Any) -> Any:
@@ -226,10 +227,3 @@ def _stacks(job: TrainJob, table: tables.Table, trials: Sequence[Trial]) -> list
         key = (trial.size, trial.rows.train.tobytes() if own_data else b"")
         groups.setdefault(key, []).append(i)
     return list(groups.values())
-
-
-def _check_finite(state, progress: Progress, base: int, total: int) -> None:
-    for k, history in enumerate(state.history):
-        if not np.isfinite(history[-1]["loss"]):
-            raise ValueError(f"fit {k}: expected a finite loss, received {history[-1]['loss']} in epoch {state.epoch}")
-    progress(base + state.epoch, total)

@@ -63,9 +63,14 @@ class Calibration:
         return Intervals(edges=tuple(self.edges.tolist()), quantities=quantities, **common)
 
 
+def fewest() -> int:
+    """Validation events that all intervals need."""
+    return smallest_count(max(LEVELS))
+
+
 def enough(events: int) -> bool:
     """Whether so many validation events allow all intervals."""
-    return events >= smallest_count(max(LEVELS))
+    return events >= fewest()
 
 
 def calibrate(truth: Truth, draws: Mapping[str, Draws]) -> Calibration:
@@ -76,7 +81,7 @@ def calibrate(truth: Truth, draws: Mapping[str, Draws]) -> Calibration:
     """
     events = len(truth["mw"])
     if not enough(events):
-        expected = f"at least {smallest_count(max(LEVELS))} validation events"
+        expected = f"at least {fewest()} validation events"
         raise ValueError(f"intervals: expected {expected}, received {events}")
     edges = bin_edges(draws["mw"].centre[:, 0], RECORDS_A_BIN, MOST_BINS)
     return Calibration(events, edges, {name: _fit(name, own, draws, edges) for name, own in truth.items()})

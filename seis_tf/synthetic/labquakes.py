@@ -114,7 +114,8 @@ def write_labquakes(out: Path, settings: LabquakeSettings, count: int, seed: int
             # Spawned, as a fork of a process that has started TensorFlow's threads may hang.
             with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
                 truth_parts = list(pool.map(write, chunks))
-        header = ",".join(TRUTH_COLUMNS) + "\n"
+        names = {"event": "group", "sensor": "station"}  # in files, as in those of labels and of predictions
+        header = ",".join(names.get(column, column) for column in TRUTH_COLUMNS) + "\n"
         write_atomically(partial_out / "truth.csv", (header + "".join(truth_parts)).encode())
         about = {
             "simulated": True,
