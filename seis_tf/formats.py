@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 FORMATS = "miniSEED, SAC, GSE2, SEG-Y or SEG-2 (or one of these in gzip, bzip2, xz or zip)"
 # A day of three components at 100 Hz are 104 MB of 32-bit numbers; far smaller files can unpack to all the memory.
 MOST_UNPACKED_BYTES = 256 * 2**20
-# RuntimeError: a zip file with a password, or (NotImplementedError) of a method that Python doesn't know.
-_PACKED_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
+# What Python's modules raise for damaged content. RuntimeError: a zip file with a password or of an unknown method.
+_PACKED_ERRORS = (
+    OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError, OverflowError,
+    struct.error,
+)  # fmt: skip
 _SAC_HEADER_BYTES = 632
 _SEGY_HEADER_BYTES, _SEGY_TRACE_HEADER_BYTES = 3600, 240
 # ObsPy gives each trace of a SEG-2 file a copy of the notes at the file's start.
@@ -49,15 +52,9 @@ def unpacked(content: bytes) -> bytes:
         return content
     try:
         inside = _unpack(content)
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        lzma.LZMAError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        NotImplementedError,
-    ) as err:
+    except BadRecord:
+        raise
+    except _PACKED_ERRORS as err:
         raise BadRecord(f"expected a whole compressed file, received {type(err).__name__}: {err}") from err
     if len(inside) > MOST_UNPACKED_BYTES:
         limit = f"{MOST_UNPACKED_BYTES / 2**20:.0f} MiB"
@@ -112,7 +109,7 @@ def read_stream(content: bytes, any_path: str | Path | None = None) -> Stream:
         # As a path: for other input ObsPy unpickles without looking. Escaped: it would expand * and [ ] in the name.
         return _read(None, glob.escape(os.path.abspath(any_path)), os.path.abspath(any_path))
     _CHECKS[name](content)
-    stream = _read(name, io.BytesIO(content), name)
+    stream = _read(name, io.BytesIO(_without_places(content) if name == "SAC" else content), name)
     if name == "SAC":
         stream[0].stats.sampling_rate = _sac_rate(content)
     if name == "SEGY":
@@ -175,6 +172,17 @@ def _check_sac(content: bytes) -> None:
     if len(content) != _SAC_HEADER_BYTES + 4 * count:
         size = f"{_SAC_HEADER_BYTES} bytes and 4 for each of {count} samples"
         raise BadRecord(f"expected a SAC file of {size}, received {len(content)} bytes")
+
+
+def _without_places(content: bytes) -> bytes:
+    """A SAC file without the places of station and event: ObsPy subtracts 360 degrees until a longitude is below 180.
+
+    Of a longitude of 1e30, as one wrong bit makes it, it does so for ever.
+    """
+    changed = bytearray(content)
+    for number in (31, 32, 35, 36):  # STLA, STLO, EVLA, EVLO
+        struct.pack_into(f"{_sac_order(content)}f", changed, 4 * number, -12345.0)  # not given
+    return bytes(changed)
 
 
 def _sac_rate(content: bytes) -> float:

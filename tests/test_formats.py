@@ -233,6 +233,17 @@ def test_sac_of_another_size_than_it_says_is_refused(tmp_path, order):
         assert reason(tmp_path / "x", bytes(content)) == text
 
 
+def test_sac_with_a_longitude_beyond_reason_is_read(tmp_path):
+    content = bytearray(written("SAC"))
+    # ObsPy takes 360 degrees off until it is below 180; off 1e30 that changes nothing.
+    struct.pack_into("<2f", content, 4 * 31, 1.0, 1e30)
+    struct.pack_into("<2f", content, 4 * 35, 1.0, 2.0)
+    (tmp_path / "x").write_bytes(content)
+    code = f"from seis_tf.readers import read_traces; print(read_traces({str(tmp_path / 'x')!r})[0].samples.size)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "300\n", done.stderr
+
+
 def test_gse2_with_more_samples_than_characters_is_refused(tmp_path):
     content = written("GSE2")
     assert content[48:56] == b"     300"
@@ -327,6 +338,14 @@ def test_compressed_files_that_are_damaged_or_hold_something_else_are_refused(tm
     monkeypatch.setattr(formats, "MOST_UNPACKED_BYTES", 2**20)
     text = "expected a compressed file of up to 1 MiB when unpacked, received more; unpack it first"
     assert reason(tmp_path / "x", pack(bytes(2**20 + 1))) == text
+
+
+def test_a_zip_file_whose_places_make_no_sense_is_refused(tmp_path):
+    content = bytearray(zipped(written("MSEED")))
+    struct.pack_into("<L", content, len(content) - 6, 2**31)  # where its list of files begins
+    assert "expected a whole compressed file, received ValueError: negative seek" in reason(
+        tmp_path / "x", bytes(content)
+    )
 
 
 def test_a_zip_file_of_several_is_refused(tmp_path):
