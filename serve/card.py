@@ -140,6 +140,7 @@ def _limits(metadata: Mapping[str, Any]) -> list[str]:
         limits = [
             "Only for earthquakes on the unit sources that it was trained on; `predict` flags others as far as it can.",
             f"Levels beyond {metadata['max_level_m']:.3g} m are no detided water column: `valid` is false.",
+            *_needed(metadata),
             "The wave is linear and for deep water: it says nothing about harbours and coasts.",
             "Its Green's functions stand for the truth: their errors (grid, bathymetry, no dispersion) are not in it.",
         ]
@@ -154,6 +155,19 @@ def _limits(metadata: Mapping[str, Any]) -> list[str]:
     if metadata["dataset"]["simulated"]:
         limits.append("Trained on simulated records: how it does on real ones has to be measured.")
     return ["\n".join(f"- {limit}" for limit in limits)]
+
+
+def _needed(metadata: Mapping[str, Any]) -> list[str]:
+    """What a record must hold; nothing of exports that ask for nothing."""
+    if "answer" not in metadata:
+        return []
+    own = metadata["answer"]
+    return [
+        f"No magnitude below {100 * own['min_samples']:g} % of the window's samples, or where they deviate less than "
+        f"{1000 * own['min_signal_m']:g} mm (rms) from each buoy's mean: `valid` is false and `reason` says why.",
+        f"No intervals where a buoy or more than {100 * own['max_missing']:g} % of the window is missing; with less "
+        "missing they hold somewhat less often than stated.",
+    ]
 
 
 def _signatures(signatures: Mapping[str, Any]) -> list[str]:

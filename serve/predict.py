@@ -168,8 +168,8 @@ def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
             elif isinstance(value, list):
                 if all(isinstance(entry, str) for entry in value):
                     row[key] = "; ".join(value)
-            elif value is not None:
-                row[_COLUMNS.get(key, key)] = value
+            elif value is not None or not key[-1].isdigit():  # mw_80 and such: withheld pairs are no cells either
+                row[_COLUMNS.get(key, key)] = "" if value is None else value
         flat.append(row)
     columns = list(dict.fromkeys(column for row in flat for column in row))
     columns.sort(key=lambda column: ("note", "reason").index(column) + 1 if column in ("note", "reason") else 0)

@@ -270,10 +270,16 @@ def test_a_bad_window_is_marked_and_answered_with_zeros(dart_info):
     levels[0], levels[1, 0, 0], levels[2, 0, 0], levels[3, 3, 1] = np.nan, np.inf, 2.6, 2.4
     answer = graph.forecast(tf.constant(levels))
     assert answer["valid"].numpy().tolist() == [False, False, False, True, True]
-    for name, values in answer.items():
-        assert np.isfinite(values.numpy().astype(float)).all(), name
-        if name != "valid":
-            assert not values.numpy()[:3].any(), name
+    words = {name: values.numpy().tolist() for name, values in answer.items() if values.dtype == tf.string}
+    samples = b"not enough samples: expected at least 50 % of the window"
+    levels_told = b"levels: expected finite metres of detided water column, at most 2.5 m"
+    assert words["reason"] == [samples, levels_told, levels_told, b"", b""]
+    assert words["intervals_reason"] == [b"no intervals: there is no magnitude"] * 3 + [b"", b""]
+    for name in answer.keys() - words.keys():
+        values = answer[name].numpy()
+        assert np.isfinite(values.astype(float)).all(), name
+        if name not in ("samples", "enough_samples"):  # these are of the record, not of the answer
+            assert not values[:3].any(), name
     nan_under_mask = graph.forecast_masked(tf.constant(levels[:1]), tf.ones([1, 8, 2]))
     assert nan_under_mask["valid"].numpy().tolist() == [False]
 
@@ -342,7 +348,8 @@ def test_fitted_intervals_are_those_of_numpy(dart_info, members):
 def test_a_single_network_without_fitted_intervals_gives_none(dart_info):
     graph = _forecaster(dart_info)
     answer = graph.forecast(tf.constant(_levels()))
-    assert set(answer) == {"weights_m", "mw", "forecast_m", "peak_m", "valid"}
+    flags = {"valid", "reason", "samples", "signal_m", "enough_samples", "enough_signal"}
+    assert set(answer) == {"weights_m", "mw", "forecast_m", "peak_m"} | flags
     assert graph.describe()["interval_levels"] == [] and "intervals.json" not in graph.files()
 
 
