@@ -3,11 +3,13 @@
     python benchmarks/real_records.py [--data ../shared/data] [--rows lab,lab-ae-noise,field,field-hhz] [--seeds 3]
 
 Four tasks: the laboratory and the field records, and their honest halves (AE against noise; HHZ files only). Five folds
-grouped by event and stratified by class. The baselines run beside the networks on the same folds: the largest class, a
-logistic regression on log peak amplitude, one on mean and deviation of each frequency row, scikit-learn's MLP with Adam
-and with SGD. The CNN's settings are chosen for each fold among a short list by one grouped split of that fold's
-training records alone. Prints a table and the event-paired interval of the difference; writes
-benchmarks/real_records.json.
+grouped by event and stratified by class. Every method chooses among its own candidates (real_methods.py: the same two
+spectrograms for all that take one, and two ways of training) by one grouped split of each fold's training records,
+from one seed, and is then fitted to all training records of the fold from each seed. Prints balanced accuracy,
+accuracy and macro F1 with their deviation over folds, and the difference of the CNN to each other method with its
+95 % interval from drawing events; writes benchmarks/real_records.json.
+
+`--work DIR` keeps data sets and answers there: an interrupted run goes on, and more seeds or methods add to it.
 """
 
 from __future__ import annotations
@@ -16,74 +18,54 @@ import argparse
 import csv
 import json
 import tempfile
-import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
+from real_methods import NETWORKS, SPECTROGRAMS, Candidate, methods
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from seis_tf import jobs, tables
-from seis_tf.config import merge
+from seis_tf import tables
+from seis_tf.judgement import scores
 from seis_tf.prepare import prepare_waveforms
-from seis_tf.presets import preset_tree
 from seis_tf.settings.data import WaveformJob
-from seis_tf.settings.training import TrainJob
 from seis_tf.shards import SPLITS
-from seis_tf.training import Member, fit
 
-LAB = {"nperseg": 20, "noverlap": 10, "nfft": 128}
-FIELD = {"nperseg": 78, "noverlap": 39, "nfft": 128}
-FINE = {"nperseg": 200, "noverlap": 160, "nfft": 256}  # 0.5 Hz instead of 1.3 Hz between independent frequencies
 ROWS = {
     "lab": ("lab", None),
     "lab-ae-noise": ("lab", ("AE", "noise")),
     "field": ("field", None),
     "field-hhz": ("field", "HHZ"),
 }
-# What the choice inside each training fold is between: a spectrogram and changes of the preset.
-CANDIDATES = {
-    "lab": {
-        "noisy": (LAB, {}),
-        "noisy, rate 1e-3": (LAB, {"training": {"learning_rate": 1e-3}}),
-        "clean": (LAB, {"training": {"augment": {"noise_probability": 0.0}}}),
-    },
-    "field": {
-        "noisy": (FIELD, {}),
-        "noisy, fine": (FINE, {"model": {"stem": [4, 2]}}),
-        "clean": (FIELD, {"training": {"augment": {"noise_probability": 0.0}}}),
-    },
+SCORES = {
+    "balanced_accuracy": scores.balanced_accuracy,
+    "accuracy": scores.accuracy,
+    "macro_f1": scores.macro_f1,
 }
-EPOCHS = {"field": 30}  # six times as many records as in the other rows; 80 elsewhere
+FEATURES = ("spectrogram", "waveform", "label", "group", "record_id", "peak_amplitude")
+DRAWS = 2000
 
 
 def records(data: Path, row: str, spectrogram: dict, work: Path) -> tables.Table:
     """All records of a task in memory, in the order of their names; the split of the data set is not used."""
     folder, part = ROWS[row]
     source = data / folder
-    labels = work / f"{row}.csv"
-    with open(labels, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "class", "group"])
-        for path in sorted(source.glob("*/*.mseed")):
-            wanted = part is None or path.parent.name in part or path.stem.endswith(f"_{part}")
-            if wanted:
-                writer.writerow([path.relative_to(source), path.parent.name, path.stem.split("_")[1]])
-    length = 4000 if folder == "field" else 1024
-    job = WaveformJob.model_validate(
-        {
-            "source": {"labels_csv": str(labels)},
-            "record": {"length_samples": length},
-            "spectrogram": spectrogram,
-        }
-    )
-    prepare_waveforms(source, work / row, job)
-    features = ("spectrogram", "waveform", "label", "group", "record_id", "peak_amplitude")
-    table = tables.load(work / row, SPLITS, features)
+    if not (work / "dataset.json").is_file():
+        with tempfile.NamedTemporaryFile("w", newline="", suffix=".csv") as labels:
+            writer = csv.writer(labels)
+            writer.writerow(["file", "class", "group"])
+            for path in sorted(source.glob("*/*.mseed")):
+                wanted = part is None or path.parent.name in part or path.stem.endswith(f"_{part}")
+                if wanted:
+                    writer.writerow([path.relative_to(source), path.parent.name, path.stem.split("_")[1]])
+            labels.flush()
+            job = {
+                "source": {"labels_csv": labels.name},
+                "record": {"length_samples": 4000 if folder == "field" else 1024},
+                "spectrogram": spectrogram,
+            }
+            prepare_waveforms(source, work, WaveformJob.model_validate(job))
+    table = tables.load(work, SPLITS, FEATURES)
     order = np.argsort(table["record_id"])
     return tables.Table(table.info, {name: column[order] for name, column in table.columns.items()}, table.rows)
 
@@ -94,158 +76,137 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> list
     return list(splitter.split(np.zeros(len(labels)), labels, groups))
 
 
-def network(table: tables.Table, tree: dict, cuts: list, seeds: list[int]) -> np.ndarray:
-    """Probabilities [cut, seed, record] of the records left out, NaN elsewhere."""
-    job = TrainJob.model_validate(tree)
-    labels = table["label"].astype(int)
-    out = np.full((len(cuts), len(seeds), len(labels), labels.max() + 1), np.nan, np.float32)
+def answers_of(
+    method: str, candidates: dict[str, Candidate], found: dict[str, tables.Table], cuts: list, seeds: int, work: Path
+) -> tuple[np.ndarray, list[str]]:
+    """Probabilities [seed, record, class] from the folds that leave a record out, and the candidate of each fold."""
+    table = next(iter(found.values()))
+    labels, groups, classes = table["label"].astype(int), table["group"], len(table.info.class_names)
+    out = np.zeros((seeds, len(labels), classes), np.float32)
+    names = []
+
+    def answer(name: str, k: int, train: np.ndarray, test: np.ndarray, seed: int, choosing: bool) -> np.ndarray:
+        candidate = candidates[name]
+        seed = seed if candidate.seeded else 0
+        file = work / method / f"{name}-fold{k}-{'choice' if choosing else 'test'}-seed{seed}.npy"
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, candidate.answer(found[candidate.spectrogram], train, test, seed, choosing))
+        return np.load(file)
+
     for k, (train, test) in enumerate(cuts):
-        members = [Member(train, test[:0], seed) for seed in seeds]
-        models = [jobs.build(job.model, table.info, seed=seed, l2=job.training.l2) for seed in seeds]
-        settings = job.training.model_copy(update={"monitor": "loss", "keep": "last"})
-        data = tables.classification_data(table, settings, train)
-        done = fit(models, data, members, settings, jobs.loss_of(job, table, train))
-        out[k][:, test] = done.stack.predict(
-            done.state, [data.inputs[0]], rows=np.tile(test.astype(np.int32), (len(seeds), 1))
-        )
-    return out
+        a, b = (train[rows] for rows in folds(labels[train], groups[train], 4, 100 + k)[0])
+        inner = {}
+        if len(candidates) > 1:
+            for name in candidates:
+                guess = answer(name, k, a, b, 0, True).argmax(-1)
+                inner[name] = float(scores.balanced_accuracy(scores.confusion_matrix(labels[b], guess, classes)))
+        names.append(max(inner, key=inner.get) if inner else next(iter(candidates)))
+        for seed in range(seeds):
+            out[seed, test] = answer(names[-1], k, train, test, seed, False)
+    return out, names
 
 
-def chosen_cnn(row: str, found: dict[str, tables.Table], cuts: list, seeds: list[int]) -> tuple[np.ndarray, list[str]]:
-    """The CNN with the candidate that is best on one inner split of each fold's training records."""
-    candidates = CANDIDATES[ROWS[row][0]]
-    first = next(iter(found.values()))
-    labels, groups = first["label"].astype(int), first["group"]
-    trees = {}
-    for name, (_, change) in candidates.items():
-        trees[name] = preset_tree("cnn", "noisy")
-        trees[name]["training"]["epochs"] = EPOCHS.get(row, 80)
-        merge(trees[name], change)
-    parts, names = [], []
-    for k, (train, test) in enumerate(cuts):
-        a, b = folds(labels[train], groups[train], 4, 100 + k)[0]
-        scores = {}
-        for name, tree in trees.items():
-            answers = network(found[name], tree, [(train[a], train[b])], seeds[:1])[0, 0, train[b]]
-            scores[name] = balanced_accuracy_score(labels[train[b]], answers.argmax(-1))
-        best = max(scores, key=scores.get)
-        parts.append(network(found[best], trees[best], [(train, test)], seeds)[0])
-        names.append(best)
-        print(f"  fold {k}: {best} of {scores}", flush=True)
-    return np.stack(parts), names
-
-
-def baselines(table: tables.Table, cuts: list, seeds: list[int]) -> dict[str, np.ndarray]:
-    """Probabilities [cut, seed, record, class] of each baseline."""
-    labels = table["label"].astype(int)
-    power = tables.standardised(table, np.arange(len(labels)))
-    flat = power.reshape(len(power), -1)
-    peak = np.log10(table["peak_amplitude"])[:, None]
-    rows = np.concatenate([power.mean(axis=2), power.std(axis=2)], axis=1)
-    kinds = {
-        "largest class": (None, None),
-        "peak amplitude": (peak, lambda seed: LogisticRegression(class_weight="balanced", max_iter=2000)),
-        "linear": (rows, lambda seed: LogisticRegression(max_iter=2000)),
-        "linear, balanced": (rows, lambda seed: LogisticRegression(class_weight="balanced", max_iter=2000)),
-        "MLP, Adam (scikit-learn)": (flat, lambda seed: MLPClassifier((20,), random_state=seed)),
-        "MLP, SGD (scikit-learn)": (flat, lambda seed: MLPClassifier((20,), solver="sgd", random_state=seed)),
-    }
-    answers = {}
-    for name, (features, make) in kinds.items():
-        drawn = seeds if "MLP" in name else seeds[:1]
-        out = np.full((len(cuts), len(drawn), len(labels), labels.max() + 1), np.nan, np.float32)
-        for k, (train, test) in enumerate(cuts):
-            for i, seed in enumerate(drawn):
-                if make is None:
-                    out[k, i, test] = np.eye(labels.max() + 1)[np.bincount(labels[train]).argmax()]
-                    continue
-                scaled = make(seed) if "MLP" in name else make_pipeline(StandardScaler(), make(seed))
-                out[k, i, test] = scaled.fit(features[train], labels[train]).predict_proba(features[test])
-        answers[name] = out
-    return answers
-
-
-def fold_scores(answers: np.ndarray, labels: np.ndarray, cuts: list) -> np.ndarray:
-    """Balanced accuracy [cut, seed]."""
+def confusions(answers: np.ndarray, labels: np.ndarray, cuts: list) -> np.ndarray:
+    """Counts [fold, seed, true, predicted]."""
+    classes = answers.shape[-1]
     return np.array(
-        [
-            [balanced_accuracy_score(labels[test], a[test].argmax(-1)) for a in answers[k]]
-            for k, (_, test) in enumerate(cuts)
-        ]
+        [[scores.confusion_matrix(labels[test], a[test].argmax(-1), classes) for a in answers] for _, test in cuts]
     )
 
 
-def paired_interval(ours: np.ndarray, theirs: np.ndarray, labels, groups, cuts, draws: int = 2000) -> tuple[float, ...]:
-    """Difference of balanced accuracy, pooled over folds, averaged over seeds; its 95 % interval over drawn events."""
-    hits = []
-    for answers in (ours, theirs):
-        right = np.full((answers.shape[1], len(labels)), np.nan)
-        for k, (_, test) in enumerate(cuts):
-            right[:, test] = answers[k][:, test].argmax(-1) == labels[test]
-        hits.append(right.mean(axis=0))
-    events, index = np.unique(groups, return_inverse=True)
-    n_classes = labels.max() + 1
-    # Per event and class: records, and hits of both; a draw of events is then a sum.
-    table = np.zeros((3, len(events), n_classes))
-    for values, row in zip((np.ones(len(labels)), *hits), table, strict=True):
-        np.add.at(row, (index, labels), values)
-    rng = np.random.default_rng(0)
+def summary(answers: np.ndarray, labels: np.ndarray, cuts: list) -> dict[str, dict]:
+    """Each score's mean and deviation over folds, and its value [fold, seed]."""
+    counts = confusions(answers, labels, cuts)
+    found = {}
+    for name, score in SCORES.items():
+        values = score(counts)
+        found[name] = scores.summary(values.mean(axis=1)) | {"by_fold": np.round(values, 4).tolist()}
+    return found
 
-    def difference(chosen) -> float:
-        count, mine, other = table[:, chosen].sum(axis=1)
-        present = count > 0
-        return float(np.mean((mine - other)[present] / count[present]))
 
-    samples = [difference(rng.integers(0, len(events), len(events))) for _ in range(draws)]
-    return (difference(np.arange(len(events))), *np.quantile(samples, [0.025, 0.975]).tolist())
+def difference(ours: np.ndarray, theirs: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, dict]:
+    """Each score of ours minus theirs, folds pooled, mean over seeds; 95 % interval from drawing events, paired."""
+
+    def of(answers: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:
+        classes = answers.shape[-1]
+        whole = np.array([scores.confusion_matrix(labels, a.argmax(-1), classes) for a in answers])
+        drawn = np.array(
+            [scores.bootstrap_confusions(labels, a.argmax(-1), groups, classes, DRAWS, seed=0) for a in answers]
+        )
+        return {name: (score(whole).mean(), score(drawn).mean(axis=0)) for name, score in SCORES.items()}
+
+    mine, other = of(ours), of(theirs)
+    return {
+        name: {
+            "difference": float(mine[name][0] - other[name][0]),
+            "interval": scores.interval(mine[name][1] - other[name][1]),
+        }
+        for name in SCORES
+    }
+
+
+def measure(row: str, data: Path, seeds: int, wanted: list[str], work: Path) -> dict:
+    """All methods of one row."""
+    found = {
+        name: records(data, row, spectrogram, work / f"{row}-{name}")
+        for name, spectrogram in SPECTROGRAMS[ROWS[row][0]].items()
+    }
+    table = next(iter(found.values()))
+    labels, groups = table["label"].astype(int), table["group"]
+    cuts = folds(labels, groups, 5, 0)
+    answers, chosen = {}, {}
+    for method, candidates in methods(row).items():
+        if method in wanted:
+            answers[method], chosen[method] = answers_of(method, candidates, found, cuts, seeds, work / row)
+            mean = summary(answers[method], labels, cuts)["balanced_accuracy"]["mean"]
+            print(f"  {row}, {method}: {mean:.3f}, chosen {dict(Counter(chosen[method]))}", flush=True)
+    for method in NETWORKS:
+        if method in answers and seeds > 1:
+            answers[f"{method}, {seeds} averaged"] = answers[method].mean(axis=0, keepdims=True)
+    others = [method for method in answers if method != "CNN" and "CNN" in answers]
+    return {
+        "records": len(labels),
+        "events": len(set(groups)),
+        "seeds": seeds,
+        "scores": {method: summary(a, labels, cuts) for method, a in answers.items()},
+        "chosen_by_fold": chosen,
+        "cnn_minus": {method: difference(answers["CNN"], answers[method], labels, groups) for method in others},
+    }
+
+
+def show(row: str, result: dict) -> None:
+    """Prints a row's table."""
+    print(f"\n{row}: {result['records']} records, {result['events']} events, {result['seeds']} seeds")
+    print(f"  {'':26s} {'balanced accuracy':18s} {'accuracy':16s} {'macro F1':16s} CNN minus this: the same three")
+    for method, values in result["scores"].items():
+        cells = "  ".join(f"{v['mean']:.3f} +- {v['std']:.3f}" for v in values.values())
+        pairs = result["cnn_minus"].get(method, {}).values()
+        signs = "  ".join(
+            f"{p['difference']:+.3f} [{p['interval'][0]:+.3f}, {p['interval'][1]:+.3f}]"
+            + ("*" if p["interval"][0] * p["interval"][1] > 0 else "")
+            for p in pairs
+        )
+        print(f"  {method:26s} {cells}  {signs}")
+    print("  * the interval does not hold 0", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("real_records.json"))
+    parser.add_argument("--methods", default="", help="names with ; between; by default all")
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
-    seeds, results = list(range(options.seeds)), {}
-    if options.out.is_file():
-        results = json.loads(options.out.read_text())
-    for row in options.rows.split(","):
-        started = time.perf_counter()
-        found = {}
-        for name, (spectrogram, _) in CANDIDATES[ROWS[row][0]].items():
-            with tempfile.TemporaryDirectory() as work:
-                found[name] = records(options.data, row, spectrogram, Path(work))
-        table = next(iter(found.values()))
-        labels, groups = table["label"].astype(int), table["group"]
-        cuts = folds(labels, groups, 5, 0)
-        answers = baselines(table, cuts, seeds)
-        answers["MLP"] = network(
-            table, preset_tree("mlp", None) | {"training": {"batch_size": 50, "epochs": 40}}, cuts, seeds
-        )
-        answers["CNN"], names = chosen_cnn(row, found, cuts, seeds)
-        scores = {name: fold_scores(a, labels, cuts) for name, a in answers.items()}
-        strongest = max((n for n in scores if n not in ("CNN", "MLP")), key=lambda n: scores[n].mean())
-        interval = paired_interval(answers["CNN"], answers[strongest], labels, groups, cuts)
-        results[row] = {
-            "records": len(labels),
-            "events": len(set(groups)),
-            "balanced_accuracy": {
-                n: [float(s.mean()), float(s.mean(axis=1).std()), s.tolist()] for n, s in scores.items()
-            },
-            "cnn_settings_by_fold": names,
-            "strongest_baseline": strongest,
-            "cnn_minus_strongest": interval,
-            "seconds": time.perf_counter() - started,
-        }
-        print(f"\n{row}: {len(labels)} records, {len(set(groups))} events, {results[row]['seconds']:.0f} s")
-        for name, s in scores.items():
-            print(f"  {name:26s} {s.mean():.3f} +- {s.mean(axis=1).std():.3f}   folds {np.round(s.mean(axis=1), 3)}")
-        low, high = interval[1:]
-        print(
-            f"  CNN minus {strongest}: {interval[0]:+.3f} [{low:+.3f}, {high:+.3f}] (95 %, events); {names}", flush=True
-        )
-        options.out.write_text(json.dumps(results, indent=2) + "\n")
+    results = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in options.rows.split(","):
+            wanted = options.methods.split(";") if options.methods else list(methods(row))
+            results[row] = measure(row, options.data, options.seeds, wanted, options.work or Path(scratch))
+            show(row, results[row])
+            options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+OWN = ("suite", "rows", "run", "real_methods", "real_records", "defaults")
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +19,7 @@ def benchmarks_on_path(monkeypatch):
     """As `python benchmarks/run.py` has it."""
     monkeypatch.syspath_prepend(str(FOLDER))
     yield
-    for name in [name for name in sys.modules if name.split(".")[0] in ("suite", "rows", "run")]:
+    for name in [name for name in sys.modules if name.split(".")[0] in OWN]:
         del sys.modules[name]
 
 
@@ -250,3 +251,80 @@ def test_pytorchs_loop_learns_and_keeps_the_best_epoch():
     # Validation is best after the second of three epochs.
     assert torch.equal(trained(3, [3.0, 1.0, 2.0])[0], trained(2)[0])
     assert not torch.equal(trained(3)[0], trained(2)[0])
+
+
+def small_table(n_events: int = 30):
+    """Three records an event, one class an event; the label is in the only cell."""
+    from types import SimpleNamespace
+
+    from seis_tf.tables import Table
+
+    labels = np.repeat(np.arange(n_events) % 3, 3)
+    columns = {"label": labels, "group": np.repeat([f"e{i:02d}" for i in range(n_events)], 3)}
+    return Table(SimpleNamespace(class_names=("a", "b", "c")), columns, {"all": np.arange(len(labels))})
+
+
+def test_methods_choose_inside_the_training_fold_and_are_tested_on_other_events(tmp_path):
+    import real_records
+    from real_methods import Candidate
+
+    table, calls = small_table(), []
+    labels, groups = table["label"], table["group"]
+
+    def answering(right_when_chosen: bool, right_when_tested: bool):
+        def answer(records, train, test, seed, choosing):
+            calls.append((records, train, test, seed, choosing))
+            right = right_when_chosen if choosing else right_when_tested
+            return np.eye(3)[labels[test] if right else (labels[test] + 1) % 3]
+
+        return answer
+
+    # The one that is good inside the training folds is bad on test records, and must be taken all the same.
+    candidates = {"good": Candidate("x", answering(True, False), True), "bad": Candidate("y", answering(False, True))}
+    found = {"x": table, "y": small_table()}
+    cuts = real_records.folds(labels, groups, 5, 0)
+    answers, names = real_records.answers_of("method", candidates, found, cuts, 2, tmp_path)
+    assert names == ["good"] * 5
+    assert (answers.argmax(-1) == (labels + 1) % 3).all() and answers.shape == (2, 90, 3)
+    choices = [call for call in calls if call[4]]
+    assert len(choices) == 10 and len(calls) == 20  # two candidates, five folds; then two seeds of the chosen one
+    for records, train, test, _, _ in calls:
+        assert any(records is table for table in found.values())
+        assert not set(groups[train]) & set(groups[test])
+    for k, (outer_train, outer_test) in enumerate(cuts):
+        for _, train, test, _, _ in choices[2 * k : 2 * k + 2]:
+            assert set(train) | set(test) == set(outer_train) and not set(test) & set(outer_test)
+    # A second call finds all answers in the folder.
+    real_records.answers_of("method", candidates, found, cuts, 2, tmp_path)
+    assert len(calls) == 20
+
+
+def test_differences_are_of_pooled_folds_and_of_the_same_drawn_events():
+    import real_records
+
+    table = small_table()
+    labels, groups = table["label"], table["group"]
+    truth = np.eye(3)[labels]
+    wrong = truth.copy()
+    wrong[labels == 0] = np.eye(3)[1]  # all of class 0 called 1: recalls 0, 1, 1; precisions of 1 and 2: 1/2, 1
+    same = real_records.difference(truth[None], truth[None], labels, groups)
+    assert same == {name: {"difference": 0.0, "interval": [0.0, 0.0]} for name in real_records.SCORES}
+    apart = real_records.difference(np.stack([truth, wrong]), wrong[None], labels, groups)
+    # Half of the distance, since one of the two seeds is right: F1 of the classes is 0, 2/3 and 1.
+    assert apart["balanced_accuracy"]["difference"] == pytest.approx((1 - 2 / 3) / 2)
+    assert apart["accuracy"]["difference"] == pytest.approx((1 - 2 / 3) / 2)
+    assert apart["macro_f1"]["difference"] == pytest.approx((1 - 5 / 9) / 2)
+    # Every draw that holds all classes has recalls 0, 1, 1 as well.
+    assert apart["balanced_accuracy"]["interval"] == pytest.approx([1 / 6, 1 / 6])
+    assert apart["accuracy"]["interval"][0] < 1 / 6 < apart["accuracy"]["interval"][1]
+
+
+def test_every_method_that_takes_a_spectrogram_may_choose_each():
+    from real_methods import SPECTROGRAMS, methods
+    from real_records import ROWS
+
+    for row, (folder, _) in ROWS.items():
+        for name, candidates in methods(row).items():
+            if name in ("largest class", "peak amplitude"):
+                continue
+            assert {candidate.spectrogram for candidate in candidates.values()} == set(SPECTROGRAMS[folder]), name
