@@ -6,8 +6,8 @@ Real laboratory and field records (all, and the HHZ files alone) and 900 simulat
 `prepare waveforms` does it by default (field: 65 x 101 cells as well), three folds grouped by event. As in `train`, the
 records of a fold that are not tested are divided once more by event: a quarter for validation, by which some settings
 choose the epoch. Each row changes the preset `exercise`, or `noisy` without its added noise: noise needs a noise class
-and waveforms, and defaults must work on every data set. Prints balanced accuracy (mean over folds and seeds) on each data
-set, its mean over them, and the mean log loss; writes benchmarks/defaults.json. Settings whose results are there
+and waveforms, and defaults must work on every data set. Prints balanced accuracy (mean over folds and seeds) on each
+data set, its mean over them, and the mean log loss; writes benchmarks/defaults.json. Settings whose results are there
 already are not measured again.
 """
 
