@@ -106,8 +106,8 @@ def test_a_resumed_search_of_other_data_or_code_is_refused(dataset, space_file, 
     before = info["job"]["record"]["step_min"]
     del info["checksum"]
     # The same source prepared in another way has the same fingerprint.
-    (copy / "dataset.json").write_text(json.dumps(info | {"job": info["job"] | {"record": {"step_min": 2 * before}}}))
-    with pytest.raises(ValueError, match=r"data.job.record was .*, is {.*'step_min': 2.*}; use --overwrite"):
+    (copy / "dataset.json").write_text(json.dumps(info | {"job": info["job"] | {"record": {"step_min": 3 * before}}}))
+    with pytest.raises(ValueError, match=r"data.job.record was .*, is {.*'step_min': 3.*}; use --overwrite"):
         search.search(copy, tmp_path / "s", settings(trials=1), space_file=space_file)
     (copy / "dataset.json").write_text(json.dumps(info | {"fingerprint": "another"}))
     with pytest.raises(ValueError, match="data.fingerprint was .*, is another"):
@@ -292,7 +292,9 @@ def test_the_data_is_read_once_for_the_whole_search(dataset, space_file, tmp_pat
     reads = []
     load = trials.jobs.load_table
     monkeypatch.setattr(
-        trials.jobs, "load_table", lambda job, folder, splits: reads.append(splits) or load(job, folder, splits)
+        trials.jobs,
+        "load_table",
+        lambda job, folder, splits, **options: reads.append(splits) or load(job, folder, splits, **options),
     )
     search.search(dataset, tmp_path / "s", settings(trials=4, together=1, epochs=1), space_file=space_file)
     assert reads == [("train", "valid")]
