@@ -21,8 +21,8 @@ def answers_along(exported: Exported, names: list[str], along: Iterable[Windows]
 
     Returns:
         One dict a window, in the order of records and time: `record`, `start_utc` (of its first sample; not for arrays)
-        and `start_s` (s after the record's first sample), `used_s` (its length), and `valid`, `class_name`,
-        `probabilities`, `spread`, `reason` as for a record.
+        and `start_s` (s after the record's first sample), `used_s` (its length, where it was judged), and `valid`,
+        `class_name`, `probabilities`, `spread`, `reason` as for a record.
 
     Raises:
         ValueError: no record can be used.
@@ -36,7 +36,9 @@ def answers_along(exported: Exported, names: list[str], along: Iterable[Windows]
             found: Answer = {"record": names[windows.record]}
             if np.isfinite(start_s):
                 found |= {"start_utc": utc(start_ns)} if dated else {}
-                found |= {"start_s": float(start_s), "used_s": exported.metadata["length_samples"] / rate_hz}
+                found["start_s"] = float(start_s)
+            if position in rows:
+                found["used_s"] = exported.metadata["length_samples"] / rate_hz
             answers.append(found | answer_of(classes, answer, rows.get(position), windows.reasons.get(position)))
     if not any("start_s" in answer for answer in answers):
         raise ValueError(none_usable(names, answers[0]["reason"]))

@@ -188,6 +188,7 @@ def test_along_records_what_is_bad_is_told_window_by_window(tmp_path, plain, sam
     ]
     assert answers[2]["reason"] == "expected finite samples, received nan at sample 246"
     assert "start_utc" not in answers[0]  # an array has no date
+    assert ["used_s" in answer for answer in answers] == [True, True, False, True, True, True]
     (tmp_path / "bad.mseed").write_bytes(b"")
     _stream(long[1:2]).write(str(tmp_path / "good.mseed"), "MSEED", reclen=8192)
     from_files = predict(plain, tmp_path, slide_s=25.6e-6)
