@@ -17,7 +17,6 @@ from seis_tf.shards import DatasetInfo
 
 POWER_LIMIT = 1e-5  # of the record's largest power
 LOG10_LIMIT = 2e-3
-LOG10_FLOOR = 1e-8  # of the record's largest power: below it float32 holds no logarithm to that limit
 
 
 def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Classifier, records: TestRecords) -> None:
@@ -59,7 +58,19 @@ def scipy_powers(waveforms: np.ndarray, info: DatasetInfo) -> np.ndarray:
     )[2]  # fmt: skip
 
 
-def compare_powers(report: Report, name: str, received: np.ndarray, expected: np.ndarray, floor: float | None) -> None:
+def log10_floor(nperseg: int) -> float:
+    """The part of a record's largest power below which float32 holds no logarithm to `LOG10_LIMIT`.
+
+    Rounding of a sum of n float32 products is about sqrt(n) eps of the largest amplitude; 4 times that is taken for the
+    largest of very many. At an amplitude that is a part sqrt(p) of the largest one this is 2 / ln 10 * 4 sqrt(n) eps /
+    sqrt(p) in log10 of power, which reaches the limit at the p that is given back: 2e-7 for 20 samples a frame.
+    """
+    return nperseg * (8 / np.log(10) * float(np.finfo(np.float32).eps) / 2 / LOG10_LIMIT) ** 2
+
+
+def compare_powers(
+    report: Report, name: str, received: np.ndarray, expected: np.ndarray, floor: float | None, nperseg: int
+) -> None:
     """Compares spectrograms as linear power, and as log10 above the floor.
 
     Args:
@@ -68,6 +79,7 @@ def compare_powers(report: Report, name: str, received: np.ndarray, expected: np
         received: as the graph gives them: log10, or linear power.
         expected: linear power, float64.
         floor: of the logarithm, as a part of the record's largest power; None for linear power.
+        nperseg: samples of a frame, from which the rounding follows.
     """
     largest = expected.max(axis=(1, 2), keepdims=True)
     linear = received.astype(np.float64)
@@ -77,7 +89,7 @@ def compare_powers(report: Report, name: str, received: np.ndarray, expected: np
     # A power that came as float32 logarithm has lost what two units in its last place are.
     rounding = 0 if floor is None else 2 * float(np.spacing(np.abs(received).max())) * np.log(10)
     report.compare(f"{name}, power over the largest", (linear - expected) / largest, zero, POWER_LIMIT + rounding)
-    clear = expected > max(LOG10_FLOOR, floor or 0) * largest
+    clear = expected > max(log10_floor(nperseg), floor or 0) * largest
     decades = np.log10(np.where(clear, np.maximum(linear, 1e-300), 1)) - np.log10(np.where(clear, expected, 1))
     report.compare(f"{name}, log10", decades, zero, LOG10_LIMIT)
 
@@ -86,17 +98,21 @@ def _check_raw(report: Report, ask, run: Run, records: TestRecords) -> None:
     info, waveforms = run.config.info, records.columns["waveform"]
     log = info.job["spectrogram"]["log"]
     floor = info.job["spectrogram"]["log_floor"] if log else None
+    nperseg = info.job["spectrogram"]["nperseg"]
     peaks = np.abs(waveforms).max(axis=1, keepdims=True)
     if raw_input(info).same_as_training:
         stored = records.columns["spectrogram"].astype(np.float64)
         received = ask["preprocess"](waveform=waveforms)["spectrogram"]
-        compare_powers(report, "preprocessing against the data set", received, 10**stored if log else stored, floor)
+        linear = 10**stored if log else stored
+        compare_powers(report, "preprocessing against the data set", received, linear, floor, nperseg)
     # Stored records have no trend: with one, the removal is seen too.
     line = peaks * (0.5 + np.linspace(-0.5, 1, waveforms.shape[1]))
     raw = (waveforms + line).astype(np.float32)
     answer = ask["preprocess"](waveform=raw)
     report.note("test records are valid", answer["valid"].all(), f"{int(answer['valid'].sum())} of {len(raw)}")
-    compare_powers(report, "preprocessing against SciPy", answer["spectrogram"], scipy_powers(raw, info), floor)
+    compare_powers(
+        report, "preprocessing against SciPy", answer["spectrogram"], scipy_powers(raw, info), floor, nperseg
+    )
     expected = keras_probabilities(run, answer["spectrogram"])
     received = ask["serving_default"](waveform=raw)["probabilities"]
     report.compare("waveform against Keras", received, expected, report.output_limit)
