@@ -51,13 +51,11 @@ def sureness(judged: JudgedDart) -> Sureness | None:
     return assess(_slips(judged, test), windows, judged.greens, _words(judged.run), waves)
 
 
-def fitted_intervals(run: Run, dataset: Path) -> Intervals:
-    """Intervals of a run's own answers, as `sureness` has them, from the validation events of its data set alone.
-
-    Raises:
-        ValueError: too few validation events.
-    """
+def fitted_intervals(run: Run, dataset: Path) -> Intervals | None:
+    """Intervals of a run's own answers, as `sureness` has them, from its validation events; None with too few."""
     valid, greens = validation_windows(run, dataset)
+    if not uncertainty.enough(len(valid.weights_m)):
+        return None
     truth = truth_of(valid, greens)
     if not _knows_waves(run.config.info, greens):
         truth = {name: values for name, values in truth.items() if name not in WAVES}
