@@ -134,7 +134,7 @@ def test_what_could_not_be_read_once_is_read_again(raw, prepared, tmp_path, monk
         prepare_waveforms(raw, tmp_path / "out", JOB)
     monkeypatch.undo()
     said = []
-    info = prepare_waveforms(raw, tmp_path / "out", JOB, say=said.append)
+    info = prepare_waveforms(raw, tmp_path / "out", JOB, note=said.append)
     assert info.rejected == () and contents(tmp_path / "out") == contents(prepared)
     found = re.search(
         r"(\d+) of (\d+) shards .* as they are; the (\d+) records that it rejected .*: (\d+) are good", said[0]
@@ -165,11 +165,11 @@ def test_shards_without_rejections_are_not_read_again(raw, tmp_path, monkeypatch
     monkeypatch.undo()
     monkeypatch.setattr(waveforms, "load_batch", None)
     said = []
-    info = prepare_waveforms(raw, tmp_path / "out", JOB, say=said.append)
+    info = prepare_waveforms(raw, tmp_path / "out", JOB, note=said.append)
     count = sum(len(split.shards) for split in info.splits.values())
     words = f"{count} of {count} shards were finished by an earlier run and are taken as they are"
     assert said == [f"{tmp_path / 'out'}: {words}"]
-    prepare_waveforms(raw, tmp_path / "out", JOB, say=said.append)
+    prepare_waveforms(raw, tmp_path / "out", JOB, note=said.append)
     assert said[1].endswith("To prepare anew, name another folder or remove this one")
 
 

@@ -103,9 +103,9 @@ def _temperature_of(run: Run, folder: Path) -> dict[str, Any]:
 
 def _intervals_of(run: Run, folder: Path) -> dict[str, Any]:
     events = shards.load_dataset(folder).splits["valid"].records
-    words, intervals = f"fitted on {events} validation events", None
-    if uncertainty.enough(events):
-        intervals = dart_uncertainty.fitted_intervals(run, folder).model_dump(mode="json")
-    else:
+    intervals = dart_uncertainty.fitted_intervals(run, folder) if events else None
+    if intervals is None:
         words = f"not fitted: {uncertainty.fewest()} validation events or more are needed, the data set has {events}"
-    return {"intervals": intervals, "version": VERSION, "fitted_on": words}
+        return {"intervals": None, "version": VERSION, "fitted_on": words}
+    words = f"fitted on {intervals.events} validation events"
+    return {"intervals": intervals.model_dump(mode="json"), "version": VERSION, "fitted_on": words}

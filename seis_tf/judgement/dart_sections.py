@@ -190,7 +190,7 @@ def method_section(judged: JudgedDart, metrics: Metrics) -> Section:
     info, job = judged.info, judged.run.config.job
     chosen = metrics["chosen"]
     text = [
-        f"{data_words(judged.run.config, info, judged.dataset, judged.own, 'earthquake')} Truth: {metrics['truth']}, "
+        f"{data_words(judged.run, info, judged.dataset, judged.own, 'earthquake')} Truth: {metrics['truth']}, "
         "without noise.",
         "All answers see the same windows with the same masks. Plain NNLS is non-negative least squares on the Green's "
         "functions of the samples that exist; smoothed NNLS adds differences of slip between neighbours; the hybrid "

@@ -63,11 +63,10 @@ def sureness(judged: JudgedDart) -> Sureness | None:
     return assess(slips, windows, judged.greens, _words(judged.run), waves, limits)
 
 
-def fitted_intervals(run: Run, dataset: Path) -> Intervals:
-    """Intervals of a run's own answers, as `sureness` has them, from the validation events of its data set alone.
+def fitted_intervals(run: Run, dataset: Path) -> Intervals | None:
+    """Intervals of a run's own answers, as `sureness` has them, from its validation events.
 
-    Raises:
-        ValueError: too few validation events whose answers get intervals.
+    None where too few of their answers get intervals.
     """
     valid, greens = validation_windows(run, dataset)
     truth = truth_of(valid, greens)
@@ -75,6 +74,8 @@ def fitted_intervals(run: Run, dataset: Path) -> Intervals:
         truth = {name: values for name, values in truth.items() if name not in WAVES}
     slips = network_of(run)(valid.level_m, valid.mask)
     given = _given(slips, valid, greens, run.config.job.answer)
+    if not uncertainty.enough(int(given.sum())):
+        return None
     truth = {name: values[given] for name, values in truth.items()}
     fitted = calibrate(truth, draws_of(slips[:, given], greens, valid.true.window_min))
     return fitted.intervals(_words(run), greens.gauge_names)

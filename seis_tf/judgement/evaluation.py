@@ -204,8 +204,7 @@ def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo)
 
 def _judge_own(run: Run, folder: Path, temperature: float, progress: Callable[[int, int], None]) -> Judged:
     table = tables.load(folder, SPLITS, FEATURES)
-    if not len(table.rows["test"]):
-        raise ValueError(f"{folder}: expected test records, received none; judge the run on others with --data")
+    check_filled(folder, table.info, ("test",))
     progress(1, _STEPS)
     members = probabilities(run, table["spectrogram"])
     progress(2, _STEPS)

@@ -190,7 +190,7 @@ def method_section(judged: Judged, metrics: dict[str, Any]) -> Section:
     info, job = judged.info, judged.run.config.job
     own = judged.main != "all"
     text = [
-        data_words(judged.run.config, info, judged.dataset, own, "event")
+        data_words(judged.run, info, judged.dataset, own, "event")
         + (" No setting and no statistic comes from test records." if own else ""),
         "Intervals hold the middle 95 % of 1,000 bootstrap samples that draw whole events with replacement, so that "
         "many records of one event do not count as many. Differences are taken within each sample.",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seis_tf.dataset_info import DatasetInfo
-    from seis_tf.runs import RunConfig
+    from seis_tf.runs import Run
 
 MODEL_NAMES = {"mlp": "MLP", "cnn": "CNN", "conv1d": "1-D CNN", "slip_mlp": "slip MLP"}
 
@@ -49,17 +50,17 @@ def p_value(value: float) -> str:
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
 
 
-def data_words(trained: RunConfig, judged: DatasetInfo, folder: Path, own: bool, one: str) -> str:
+def data_words(run: Run, judged: DatasetInfo, folder: Path, own: bool, one: str) -> str:
     """What a model was trained on, and what it is judged on, for a report's section on the method.
 
     Args:
-        trained: of the run.
+        run: that is judged.
         judged: the data set that it is judged on.
         folder: of that data set.
         own: whether it is the run's own data set.
         one: what is split: "event" or "earthquake".
     """
-    info = judged if own else trained.info
+    info = judged if own else run.config.info
     parts = {
         name: count(s.records, "record") + (f" of {count(s.groups, one)}" if s.groups != s.records else "")
         for name, s in info.splits.items()
@@ -73,7 +74,7 @@ def data_words(trained: RunConfig, judged: DatasetInfo, folder: Path, own: bool,
         )
     records, groups = (sum(getattr(s, what) for s in judged.splits.values()) for what in ("records", "groups"))
     return (
-        f"Trained on another data set: {trained.dataset}, {fitted}; fingerprint {info.fingerprint[:12]}. Judged on all "
+        f"Trained on another data set: {os.path.normpath(run.folder / run.config.dataset)}, {fitted}; fingerprint {info.fingerprint[:12]}. Judged on all "
         f"records of {folder}, {count(records, 'record')} of {count(groups, one)}, whatever their split there; "
         f"fingerprint {judged.fingerprint[:12]}."
     )
