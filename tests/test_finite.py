@@ -123,7 +123,7 @@ def test_a_run_names_the_record_and_writes_no_model(tiny_records, write_waveform
     write_waveforms(tmp_path / "data", glitch(records, np.inf))
     message = (
         rf"run: member 0, epoch 1: expected finite loss and weights, received .* because of the record "
-        rf"{records[6].record_id} \(largest value inf\); mend it or leave it out"
+        rf"{records[6].record_id} \(1 values are not finite\); mend it or leave it out"
     )
     with pytest.raises(ValueError, match=message):
         train(tmp_path / "data", NOISY, tmp_path / "run")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from seis_tf import jobs, shards, tables
+from seis_tf.dataset_info import SPLITS, DatasetInfo, check_filled
 from seis_tf.files import write_atomically, write_json
 from seis_tf.judgement import calibration, dart_evaluation, scores, trivial
 from seis_tf.judgement.calibrate import RECALL, calibrate, probabilities, thresholds_of
@@ -25,7 +26,6 @@ from seis_tf.judgement.report import write_report
 from seis_tf.judgement.trivial import Predictor
 from seis_tf.names import check_names
 from seis_tf.runs import Run, dataset_of, find_dataset, is_same, load_run
-from seis_tf.shards import SPLITS, DatasetInfo
 
 FEATURES = (
     "spectrogram", "waveform", "label", "group", "record_id", "station", "snr_db", "peak_amplitude", "clipped",

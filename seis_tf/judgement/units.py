@@ -72,9 +72,10 @@ def data_words(run: Run, judged: DatasetInfo, folder: Path, own: bool, one: str)
             f"Data: {folder}, {fitted}, {parts['test']} for test; fingerprint {info.fingerprint[:12]}. Every {unit} is "
             "in one split only."
         )
+    trained_on = os.path.normpath(run.folder / run.config.dataset)
     records, groups = (sum(getattr(s, what) for s in judged.splits.values()) for what in ("records", "groups"))
     return (
-        f"Trained on another data set: {os.path.normpath(run.folder / run.config.dataset)}, {fitted}; fingerprint {info.fingerprint[:12]}. Judged on all "
+        f"Trained on another data set: {trained_on}, {fitted}; fingerprint {info.fingerprint[:12]}. Judged on all "
         f"records of {folder}, {count(records, 'record')} of {count(groups, one)}, whatever their split there; "
         f"fingerprint {judged.fingerprint[:12]}."
     )
