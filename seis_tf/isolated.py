@@ -166,7 +166,10 @@ def _take() -> _Worker:
             with _lock:
                 _workers.add(worker)
             return worker
-        if worker.alive():
+        with _lock:
+            stopped = worker not in _workers
+        # One that `stop` has killed since is not replaced: its caller is to learn of it.
+        if stopped or worker.alive():
             return worker
         worker.end()
 
