@@ -166,11 +166,12 @@ def _take() -> _Worker:
             with _lock:
                 _workers.add(worker)
             return worker
-        with _lock:
-            stopped = worker not in _workers
-        # One that `stop` has killed since is not replaced: its caller is to learn of it.
-        if stopped or worker.alive():
+        if worker.alive():
             return worker
+        with _lock:
+            killed = worker not in _workers  # known before the process ends, so that it is asked for afterwards
+        if killed:
+            return worker  # by `stop`: it is not replaced, its caller is to learn of it
         worker.end()
 
 

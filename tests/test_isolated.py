@@ -95,7 +95,6 @@ def test_tensorflow_and_the_main_script_stay_out():
 
 
 def test_stop_frees_who_waits():
-    isolated.stop()  # children of earlier tests
     failed = []
 
     def wait() -> None:
