@@ -96,8 +96,9 @@ def train(
         KeyboardInterrupt: after the last checkpoint was written.
     """
     out = Path(out)
-    job = jobs.possible_job(job, load_dataset(Path(dataset)))
-    config = _config(job, dataset, out)
+    info = load_dataset(Path(dataset))
+    config = _config(jobs.possible_job(job, info), info, dataset, out)
+    job = config.job
     progress = _look_into(out, config, resume)
     if (out / "model.keras").is_file():
         return load_run(out)
@@ -140,7 +141,7 @@ def keep_imported(
     Raises:
         ValueError: `out` is taken.
     """
-    config = _config(job, dataset, out, imported)
+    config = _config(job, load_dataset(Path(dataset)), dataset, out, imported)
     _look_into(out, config, resume=False)
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
     _write_config(out, config)
@@ -254,9 +255,9 @@ def single_model(run: Run, member: int = 0) -> keras.Model:
     return run.model.get_layer(f"member_{member}") if run.members > 1 else run.model
 
 
-def _config(job: TrainJob, dataset: Path | str, out: Path, imported: str | None = None) -> RunConfig:
+def _config(job: TrainJob, info: DatasetInfo, dataset: Path | str, out: Path, imported: str | None = None) -> RunConfig:
     place = os.path.relpath(Path(dataset).resolve(), out.resolve())
-    return RunConfig(job=job, dataset=place, info=load_dataset(Path(dataset)), versions=versions(), imported=imported)
+    return RunConfig(job=job, dataset=place, info=info, versions=versions(), imported=imported)
 
 
 def _look_into(out: Path, config: RunConfig, resume: bool) -> Progress | None:

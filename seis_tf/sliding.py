@@ -15,7 +15,7 @@ from seis_tf.filters import process, resampling_ratio
 from seis_tf.readers import BadRecord, Trace
 from seis_tf.settings.data import RecordSettings
 from seis_tf.waveforms import BLOCK_RECORDS, BLOCK_SAMPLES, detrended
-from seis_tf.windows import Target, Window, check_pieces, make_target, offsets_of, raw_samples, record_length
+from seis_tf.windows import Target, Window, make_target, offsets_of, raw_samples, record_length, refuse_unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,7 @@ def windows_along(
     step = step_samples(slide_s, settings, target.rate_hz)
     for position, item in enumerate(items):
         try:
-            if isinstance(item, BadRecord):
-                raise item
-            check_pieces(item, target)
+            refuse_unusable(item, target)
         except BadRecord as err:
             yield _unusable(position, np.nan, 0, str(err))
             continue

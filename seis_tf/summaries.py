@@ -15,8 +15,6 @@ from seis_tf.splits import check_classes
 if TYPE_CHECKING:
     from seis_tf.writer import ShardTask
 
-Summary = dict[str, Any]
-
 
 def find_duplicates(summaries: list[dict[str, Any]]) -> tuple[list[list[str]], dict[str, str]]:
     """Records with the same samples: those of one class (reported), and hashes found under several (to be rejected)."""

@@ -19,7 +19,7 @@ from seis_tf.filters import not_finite, remove_trend
 from seis_tf.readers import BadRecord, Trace, header_rate, join_pieces, pieces_of_stream, read_records, read_traces
 from seis_tf.settings.data import RecordSettings
 from seis_tf.sources import Rejection, SourceRecord
-from seis_tf.windows import Target, Window, check_pieces, cut, make_target, processed_windows
+from seis_tf.windows import Target, Window, cut, make_target, processed_windows, refuse_unusable
 
 if TYPE_CHECKING:
     from obspy import Stream
@@ -153,9 +153,7 @@ def load_traces(
     pending_samples = 0
     for position, item in enumerate(items):
         try:
-            if isinstance(item, BadRecord):
-                raise item
-            check_pieces(item, target)
+            refuse_unusable(item, target)
         except BadRecord as err:
             batch.reasons[position] = str(err)
             continue

@@ -82,6 +82,17 @@ def make_target(settings: RecordSettings, sampling_rate_hz: float) -> Target:
     return target
 
 
+def refuse_unusable(item: list[Trace] | BadRecord, target: Target) -> None:
+    """Refuses what could not be read, and traces that can't be cut to the target.
+
+    Raises:
+        BadRecord: says why.
+    """
+    if isinstance(item, BadRecord):
+        raise item
+    check_pieces(item, target)
+
+
 def check_pieces(pieces: list[Trace], target: Target) -> None:
     """Checks that the pieces are of one trace, don't overlap, and have the expected rate.
 

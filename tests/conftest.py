@@ -12,7 +12,9 @@ from hypothesis import settings
 
 from seis_tf import examples, shards, writer
 from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.spectrograms import spectrograms
+from seis_tf.synthetic.labquakes import write_labquakes
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -248,3 +250,12 @@ def untrained_run():
         return out
 
     return make
+
+
+@pytest.fixture(scope="session")
+def labquake_dir(tmp_path_factory) -> Path:
+    """120 miniSEED files of 60 simulated events. Not to be changed: copy it."""
+    settings = LabquakeSettings(
+        length_samples=300, sensors_per_event=2, coda_s=(2e-6, 4e-6), block_m=(0.05, 0.05, 0.05)
+    )
+    return write_labquakes(tmp_path_factory.mktemp("raw") / "labquakes", settings, 120, seed=2)

@@ -18,10 +18,8 @@ from seis_tf.dataset_info import accept_changes
 from seis_tf.prepare import prepare_waveforms
 from seis_tf.runs import load_run, train
 from seis_tf.settings.data import WaveformJob
-from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
 from seis_tf.shards import DamagedShardError, iterate, load_dataset, verify
-from seis_tf.synthetic.labquakes import write_labquakes
 
 JOB = WaveformJob.model_validate(
     {"record": {"length_samples": 256}, "spectrogram": {"nperseg": 32, "noverlap": 0, "nfft": 32}}
@@ -34,18 +32,9 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    """120 miniSEED files of 60 simulated events. Not to be changed: copy it."""
-    settings = LabquakeSettings(
-        length_samples=300, sensors_per_event=2, coda_s=(2e-6, 4e-6), block_m=(0.05, 0.05, 0.05)
-    )
-    return write_labquakes(tmp_path_factory.mktemp("raw") / "labquakes", settings, 120, seed=2)
-
-
-@pytest.fixture(scope="module")
-def prepared(raw, tmp_path_factory):
+def prepared(labquake_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared") / "data"
-    prepare_waveforms(raw, out, JOB)
+    prepare_waveforms(labquake_dir, out, JOB)
     return out
 
 
@@ -62,14 +51,14 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(raw, prepared, tmp_path):
+def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(labquake_dir, prepared, tmp_path):
     out = tmp_path / "out"
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True)
     worker = int(holder.stdout.readline())
     try:
         message = rf"{out}: expected a folder that nobody else is writing, received one that process {holder.pid} on"
         with pytest.raises(ValueError, match=message):
-            prepare_waveforms(raw, out, JOB)
+            prepare_waveforms(labquake_dir, out, JOB)
     finally:
         holder.kill()
         holder.wait()
@@ -77,14 +66,14 @@ def test_a_second_process_is_refused_and_a_dead_one_leaves_no_lock(raw, prepared
     # Its worker, forked while the lock was held, may live on; the lock file is still there.
     assert (out / ".prepare.lock").is_file()
     try:
-        prepare_waveforms(raw, out, JOB)
+        prepare_waveforms(labquake_dir, out, JOB)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
     assert contents(out) == contents(prepared)
 
 
-def test_two_jobs_in_one_folder_give_one_whole_data_set(raw, tmp_path):
+def test_two_jobs_in_one_folder_give_one_whole_data_set(labquake_dir, tmp_path):
     code = (
         "import sys; from pathlib import Path; from seis_tf import prepare; from seis_tf.settings.data import *;"
         "job = WaveformJob.model_validate_json(sys.argv[3]);"
@@ -93,7 +82,7 @@ def test_two_jobs_in_one_folder_give_one_whole_data_set(raw, tmp_path):
     jobs = [JOB.model_copy(update={"split": JOB.split.model_copy(update={"seed": seed})}) for seed in (1, 2)]
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(raw), str(tmp_path / "out"), job.model_dump_json()],
+            [sys.executable, "-c", code, str(labquake_dir), str(tmp_path / "out"), job.model_dump_json()],
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -105,23 +94,23 @@ def test_two_jobs_in_one_folder_give_one_whole_data_set(raw, tmp_path):
     assert verify(tmp_path / "out") == []
 
 
-def test_a_shard_of_another_job_is_written_again(raw, prepared, tmp_path, monkeypatch):
+def test_a_shard_of_another_job_is_written_again(labquake_dir, prepared, tmp_path, monkeypatch):
     other = JOB.model_copy(update={"record": JOB.record.model_copy(update={"detrend": "constant"})})
     monkeypatch.setattr(writer, "find_duplicates", None)  # both stop when all shards are there
     for job, name in ((JOB, "mine"), (other, "other")):
         with pytest.raises(TypeError):
-            prepare_waveforms(raw, tmp_path / name, job)
+            prepare_waveforms(labquake_dir, tmp_path / name, job)
     monkeypatch.undo()
     names = [path.name for path in (tmp_path / "other").glob("waveforms*")]
     assert len(names) > 3
     for name in names[::2]:  # with its summary, of the same size
         for path in (name, f".{name}.json"):
             shutil.copy(tmp_path / "other" / path, tmp_path / "mine" / path)
-    prepare_waveforms(raw, tmp_path / "mine", JOB)
+    prepare_waveforms(labquake_dir, tmp_path / "mine", JOB)
     assert contents(tmp_path / "mine") == contents(prepared)
 
 
-def test_what_could_not_be_read_once_is_read_again(raw, prepared, tmp_path, monkeypatch):
+def test_what_could_not_be_read_once_is_read_again(labquake_dir, prepared, tmp_path, monkeypatch):
     def failing(records):
         for number, answer in enumerate(readers.read_records(records)):
             many = "expected a readable file, received Too many open files"
@@ -131,10 +120,10 @@ def test_what_could_not_be_read_once_is_read_again(raw, prepared, tmp_path, monk
     with pytest.raises(
         ValueError, match=r"Too many open files.*rejected records are read anew, finished shards are kept"
     ):
-        prepare_waveforms(raw, tmp_path / "out", JOB)
+        prepare_waveforms(labquake_dir, tmp_path / "out", JOB)
     monkeypatch.undo()
     said = []
-    info = prepare_waveforms(raw, tmp_path / "out", JOB, note=said.append)
+    info = prepare_waveforms(labquake_dir, tmp_path / "out", JOB, note=said.append)
     assert info.rejected == () and contents(tmp_path / "out") == contents(prepared)
     found = re.search(
         r"(\d+) of (\d+) shards .* as they are; the (\d+) records that it rejected .*: (\d+) are good", said[0]
@@ -144,8 +133,8 @@ def test_what_could_not_be_read_once_is_read_again(raw, prepared, tmp_path, monk
 
 
 @pytest.mark.parametrize("same_size", [True, False])
-def test_a_damaged_file_that_was_mended_is_taken(raw, prepared, tmp_path, same_size):
-    source = shutil.copytree(raw, tmp_path / "raw")
+def test_a_damaged_file_that_was_mended_is_taken(labquake_dir, prepared, tmp_path, same_size):
+    source = shutil.copytree(labquake_dir, tmp_path / "raw")
     files = sorted(source.rglob("*.mseed"))[::9]
     whole = {path: path.read_bytes() for path in files}
     for path, content in whole.items():
@@ -158,25 +147,25 @@ def test_a_damaged_file_that_was_mended_is_taken(raw, prepared, tmp_path, same_s
     assert contents(tmp_path / "out") == contents(prepared)
 
 
-def test_shards_without_rejections_are_not_read_again(raw, tmp_path, monkeypatch):
+def test_shards_without_rejections_are_not_read_again(labquake_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "find_duplicates", None)
     with pytest.raises(TypeError):
-        prepare_waveforms(raw, tmp_path / "out", JOB)
+        prepare_waveforms(labquake_dir, tmp_path / "out", JOB)
     monkeypatch.undo()
     monkeypatch.setattr(waveforms, "load_batch", None)
     said = []
-    info = prepare_waveforms(raw, tmp_path / "out", JOB, note=said.append)
+    info = prepare_waveforms(labquake_dir, tmp_path / "out", JOB, note=said.append)
     count = sum(len(split.shards) for split in info.splits.values())
     words = f"{count} of {count} shards were finished by an earlier run and are taken as they are"
     assert said == [f"{tmp_path / 'out'}: {words}"]
-    prepare_waveforms(raw, tmp_path / "out", JOB, note=said.append)
+    prepare_waveforms(labquake_dir, tmp_path / "out", JOB, note=said.append)
     assert said[1].endswith("To prepare anew, name another folder or remove this one")
 
 
-def test_records_that_can_not_be_stored_are_rejected(raw, tmp_path):
+def test_records_that_can_not_be_stored_are_rejected(labquake_dir, tmp_path):
     import obspy
 
-    source = shutil.copytree(raw, tmp_path / "raw")
+    source = shutil.copytree(labquake_dir, tmp_path / "raw")
     files = sorted((source / "AE").iterdir())[:3]
     for path, factor in zip(files, (1e30, 1e-25, 1e-45), strict=True):
         stream = obspy.read(path)
@@ -195,9 +184,9 @@ def test_records_that_can_not_be_stored_are_rejected(raw, tmp_path):
     assert min(spread) > 1
 
 
-def test_shards_of_another_preparation_are_refused(prepared, raw, tmp_path):
+def test_shards_of_another_preparation_are_refused(prepared, labquake_dir, tmp_path):
     other = JOB.model_copy(update={"record": JOB.record.model_copy(update={"detrend": "constant"})})
-    prepare_waveforms(raw, tmp_path / "other", other)
+    prepare_waveforms(labquake_dir, tmp_path / "other", other)
     folder = shutil.copytree(prepared, tmp_path / "data")
     info = load_dataset(folder)
     name = info.splits["train"].shards[-1].file

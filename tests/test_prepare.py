@@ -18,9 +18,7 @@ from seis_tf.dataset_info import RecordLengths
 from seis_tf.files import write_json
 from seis_tf.prepare import prepare_waveforms
 from seis_tf.settings.data import RecordSettings, WaveformJob
-from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.shards import iterate, load_dataset, verify
-from seis_tf.synthetic.labquakes import write_labquakes
 
 JOB = WaveformJob.model_validate(
     {"record": {"length_samples": 256}, "spectrogram": {"nperseg": 32, "noverlap": 0, "nfft": 32}}
@@ -36,23 +34,14 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    """120 miniSEED files of 60 simulated events. Not to be changed: copy it."""
-    settings = LabquakeSettings(
-        length_samples=300, sensors_per_event=2, coda_s=(2e-6, 4e-6), block_m=(0.05, 0.05, 0.05)
-    )
-    return write_labquakes(tmp_path_factory.mktemp("raw") / "labquakes", settings, 120, seed=2)
-
-
-@pytest.fixture(scope="module")
-def prepared(raw, tmp_path_factory):
+def prepared(labquake_dir, tmp_path_factory):
     """What `prepare` makes of it in one process."""
     out = tmp_path_factory.mktemp("prepared") / "data"
-    prepare_waveforms(raw, out, JOB)
+    prepare_waveforms(labquake_dir, out, JOB)
     return out
 
 
-def test_records_are_what_obspy_and_scipy_make_of_the_files(raw, prepared):
+def test_records_are_what_obspy_and_scipy_make_of_the_files(labquake_dir, prepared):
     info = load_dataset(prepared)
     assert verify(prepared) == []
     assert info.class_names == ("AE", "UP", "noise") and info.simulated and info.grouped
@@ -60,7 +49,7 @@ def test_records_are_what_obspy_and_scipy_make_of_the_files(raw, prepared):
     assert sum(split.records for split in info.splits.values()) == 120
     for split in shards.SPLITS:
         for record in list(iterate(prepared, info, split))[:10]:
-            (trace,) = obspy.read(raw / f"{record['record_id']}.mseed")
+            (trace,) = obspy.read(labquake_dir / f"{record['record_id']}.mseed")
             folder, name = record["record_id"].split("/")
             assert info.class_names[record["label"]] == folder
             assert record["group"] == name.split("_")[1]
@@ -83,14 +72,14 @@ def test_an_event_is_on_one_side(prepared):
     assert sum(map(len, groups.values())) == 60
 
 
-def test_two_processes_give_the_same_bytes(raw, prepared, tmp_path):
+def test_two_processes_give_the_same_bytes(labquake_dir, prepared, tmp_path):
     told = []
-    prepare_waveforms(raw, tmp_path / "two", JOB, processes=2, progress=lambda *numbers: told.append(numbers))
+    prepare_waveforms(labquake_dir, tmp_path / "two", JOB, processes=2, progress=lambda *numbers: told.append(numbers))
     assert contents(tmp_path / "two") == contents(prepared)
     assert told[0] == (0, 120) and told[-1] == (120, 120)
 
 
-def test_forked_processes_give_the_same_bytes(raw, prepared, tmp_path, monkeypatch):
+def test_forked_processes_give_the_same_bytes(labquake_dir, prepared, tmp_path, monkeypatch):
     # Without TensorFlow and with one thread, as at the command line: the workers are forked (here they are not).
     write_json(tmp_path / "job.json", JOB)
     code = (
@@ -99,23 +88,23 @@ def test_forked_processes_give_the_same_bytes(raw, prepared, tmp_path, monkeypat
         "assert writer._context().get_start_method() == 'fork', 'not forked';"
         "prepare.prepare_waveforms(source, out, WaveformJob(**json.loads(job.read_text())), processes=2)"
     )
-    arguments = [sys.executable, "-c", code, str(raw), str(tmp_path / "two"), str(tmp_path / "job.json")]
+    arguments = [sys.executable, "-c", code, str(labquake_dir), str(tmp_path / "two"), str(tmp_path / "job.json")]
     subprocess.run(arguments, check=True)
     assert contents(tmp_path / "two") == contents(prepared)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     assert writer._context().get_start_method() == "forkserver"
 
 
-def test_another_place_and_another_order_of_the_files_give_the_same_bytes(raw, prepared, tmp_path):
+def test_another_place_and_another_order_of_the_files_give_the_same_bytes(labquake_dir, prepared, tmp_path):
     moved = tmp_path / "elsewhere"
-    for path in sorted(raw.rglob("*.mseed"), reverse=True):
+    for path in sorted(labquake_dir.rglob("*.mseed"), reverse=True):
         (moved / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, moved / path.parent.name)
     prepare_waveforms(moved, tmp_path / "out", JOB, simulated=True)
     assert contents(tmp_path / "out") == contents(prepared)
 
 
-def test_a_killed_process_goes_on_with_the_same_bytes(raw, prepared, tmp_path):
+def test_a_killed_process_goes_on_with_the_same_bytes(labquake_dir, prepared, tmp_path):
     write_json(tmp_path / "job.json", JOB)
     # The child kills itself, unasked and without clearing up, in the middle of the fourth shard.
     code = f"""
@@ -132,19 +121,19 @@ def dying(self, records):
     return encode(self, records)
 prepare.WaveformEncoder.__call__ = dying
 job = load_settings(WaveformJob, Path({str(tmp_path / "job.json")!r}), {{}})
-prepare.prepare_waveforms(Path({str(raw)!r}), Path({str(tmp_path / "out")!r}), job)
+prepare.prepare_waveforms(Path({str(labquake_dir)!r}), Path({str(tmp_path / "out")!r}), job)
 """
     child = subprocess.run([sys.executable, "-c", code], check=False)
     assert child.returncode == -signal.SIGKILL
     left = [path.name for path in (tmp_path / "out").iterdir()]
     assert "dataset.json" not in left and any("tfrecord" in name and name[0] != "." for name in left)
-    prepare_waveforms(raw, tmp_path / "out", load_settings(WaveformJob, tmp_path / "job.json", {}))
+    prepare_waveforms(labquake_dir, tmp_path / "out", load_settings(WaveformJob, tmp_path / "job.json", {}))
     assert contents(tmp_path / "out") == contents(prepared)
 
 
-def spoil(raw, tmp_path):
+def spoil(labquake_dir, tmp_path):
     """A copy of the files with four bad ones, and the names of those."""
-    source = shutil.copytree(raw, tmp_path / "spoiled")
+    source = shutil.copytree(labquake_dir, tmp_path / "spoiled")
     ae, up, noise = (sorted((source / name).iterdir()) for name in ("AE", "UP", "noise"))
     ae[0].write_bytes(b"")
     ae[3].write_bytes(ae[3].read_bytes()[:200])
@@ -154,8 +143,8 @@ def spoil(raw, tmp_path):
     return source, sorted(f"{path.parent.name}/{path.name}" for path in bad)
 
 
-def test_bad_files_are_named_with_reasons_and_the_good_ones_go_on(raw, tmp_path):
-    source, bad = spoil(raw, tmp_path)
+def test_bad_files_are_named_with_reasons_and_the_good_ones_go_on(labquake_dir, tmp_path):
+    source, bad = spoil(labquake_dir, tmp_path)
     info = prepare_waveforms(source, tmp_path / "out", JOB)
     assert sorted(r.file for r in info.rejected) == bad
     assert all("expected" in r.reason and "received" in r.reason for r in info.rejected)
@@ -165,15 +154,15 @@ def test_bad_files_are_named_with_reasons_and_the_good_ones_go_on(raw, tmp_path)
     assert len(both) == 2
 
 
-def test_the_same_bytes_with_bad_files_and_two_processes(raw, tmp_path):
-    source, _ = spoil(raw, tmp_path)
+def test_the_same_bytes_with_bad_files_and_two_processes(labquake_dir, tmp_path):
+    source, _ = spoil(labquake_dir, tmp_path)
     prepare_waveforms(source, tmp_path / "one", JOB)
     prepare_waveforms(source, tmp_path / "two", JOB, processes=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_more_rejected_than_allowed_is_refused_and_then_allowed(raw, tmp_path):
-    source, _ = spoil(raw, tmp_path)
+def test_more_rejected_than_allowed_is_refused_and_then_allowed(labquake_dir, tmp_path):
+    source, _ = spoil(labquake_dir, tmp_path)
     strict = WaveformJob.model_validate(JOB.model_dump() | {"shards": {"shard_mb": 0.05, "max_rejected": 0.03}})
     # 5 of 120 are 4.2 %.
     with pytest.raises(ValueError, match=r"expected at most 3\.0% rejected records, received 5 of 120: .* \.\.\.|AE/"):
@@ -183,8 +172,8 @@ def test_more_rejected_than_allowed_is_refused_and_then_allowed(raw, tmp_path):
     assert len(load_dataset(tmp_path / "out").rejected) == 5
 
 
-def test_a_class_without_events_in_a_split_is_refused_before_anything_is_written(raw, tmp_path, monkeypatch):
-    source = shutil.copytree(raw, tmp_path / "few")
+def test_a_class_without_events_in_a_split_is_refused_before_anything_is_written(labquake_dir, tmp_path, monkeypatch):
+    source = shutil.copytree(labquake_dir, tmp_path / "few")
     for path in sorted((source / "UP").iterdir())[2:]:
         path.unlink()
     monkeypatch.setattr(waveforms, "load_batch", None)  # nothing may be read
@@ -195,15 +184,15 @@ def test_a_class_without_events_in_a_split_is_refused_before_anything_is_written
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_is_not_ours_is_refused(raw, tmp_path):
+def test_a_folder_that_is_not_ours_is_refused(labquake_dir, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"expected an empty folder, received one with notes\.txt"):
-        prepare_waveforms(raw, tmp_path, JOB)
+        prepare_waveforms(labquake_dir, tmp_path, JOB)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_source_that_changed_in_between_is_refused(raw, prepared, tmp_path):
-    source = shutil.copytree(raw, tmp_path / "raw")
+def test_a_source_that_changed_in_between_is_refused(labquake_dir, prepared, tmp_path):
+    source = shutil.copytree(labquake_dir, tmp_path / "raw")
     out = shutil.copytree(prepared, tmp_path / "out")
     assert prepare_waveforms(source, out, JOB) == load_dataset(prepared)
     next((source / "AE").iterdir()).unlink()
@@ -212,25 +201,25 @@ def test_a_source_that_changed_in_between_is_refused(raw, prepared, tmp_path):
     assert contents(out) == contents(prepared)
 
 
-def test_normalisation_by_data_set(raw, tmp_path):
+def test_normalisation_by_data_set(labquake_dir, tmp_path):
     job = WaveformJob.model_validate(JOB.model_dump() | {"standardise": "dataset"})
-    info = prepare_waveforms(raw, tmp_path / "out", job)
+    info = prepare_waveforms(labquake_dir, tmp_path / "out", job)
     train = np.stack([r["spectrogram"] for r in iterate(tmp_path / "out", info, "train")]).astype(float)
     np.testing.assert_allclose(info.normalisation["mean"], train.mean(axis=(0, 2)), rtol=1e-9)
     np.testing.assert_allclose(info.normalisation["std"], train.std(axis=(0, 2)), rtol=1e-6)
 
 
-def test_units_follow_the_settings(raw, prepared, tmp_path):
+def test_units_follow_the_settings(labquake_dir, prepared, tmp_path):
     assert load_dataset(prepared).units["spectrogram"] == "log10 of source units^2/Hz"
     job = JOB.model_dump() | {"spectrogram": {"nperseg": 32, "noverlap": 0, "scaling": "spectrum", "log": False}}
-    info = prepare_waveforms(raw, tmp_path / "out", WaveformJob.model_validate(job))
+    info = prepare_waveforms(labquake_dir, tmp_path / "out", WaveformJob.model_validate(job))
     assert info.units["spectrogram"] == "source units^2"
     assert info.feature("spectrogram").shape == (65, 8)
 
 
-def test_the_first_batch_is_not_all_of_a_shard(raw, prepared, tmp_path, monkeypatch):
+def test_the_first_batch_is_not_all_of_a_shard(labquake_dir, prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "BATCH", 7)
-    prepare_waveforms(raw, tmp_path / "out", JOB)
+    prepare_waveforms(labquake_dir, tmp_path / "out", JOB)
     assert contents(tmp_path / "out") == contents(prepared)
 
 
@@ -240,19 +229,19 @@ def test_dataset_json_says_how_it_was_made(prepared):
     assert tree["fingerprint"] == load_dataset(prepared).fingerprint and len(tree["fingerprint"]) == 64
 
 
-def test_without_a_length_it_is_that_of_the_records_and_stored(raw, tmp_path):
+def test_without_a_length_it_is_that_of_the_records_and_stored(labquake_dir, tmp_path):
     without = JOB.model_copy(update={"record": RecordSettings()})
-    info = prepare_waveforms(raw, tmp_path / "without", without)
+    info = prepare_waveforms(labquake_dir, tmp_path / "without", without)
     assert info.job["record"]["length_samples"] == 300 and info.feature("waveform").shape == (300,)
     assert info.record_lengths == RecordLengths(shortest=300, median=300, longest=300)
     explicit = JOB.model_copy(update={"record": RecordSettings(length_samples=300)})
-    prepare_waveforms(raw, tmp_path / "explicit", explicit, processes=2)
+    prepare_waveforms(labquake_dir, tmp_path / "explicit", explicit, processes=2)
     assert contents(tmp_path / "without") == contents(tmp_path / "explicit")
-    assert prepare_waveforms(raw, tmp_path / "explicit", without) == info  # the same job, and finished
+    assert prepare_waveforms(labquake_dir, tmp_path / "explicit", without) == info  # the same job, and finished
 
 
-def test_lengths_that_differ_are_asked_for_before_anything_is_written(raw, tmp_path):
-    source = shutil.copytree(raw, tmp_path / "mixed")
+def test_lengths_that_differ_are_asked_for_before_anything_is_written(labquake_dir, tmp_path):
+    source = shutil.copytree(labquake_dir, tmp_path / "mixed")
     for path in sorted(source.rglob("*.mseed"))[::3]:
         stream = obspy.read(path)
         stream[0].data = stream[0].data[:150]
@@ -294,9 +283,9 @@ def test_real_records(shared_data, tmp_path):
     assert verify(tmp_path / "out") == []
 
 
-def test_what_was_rejected_is_said_before_what_is_wrong_with_the_splits(raw, tmp_path):
+def test_what_was_rejected_is_said_before_what_is_wrong_with_the_splits(labquake_dir, tmp_path):
     copy = tmp_path / "raw"
-    shutil.copytree(raw, copy)
+    shutil.copytree(labquake_dir, copy)
     (copy / "AE" / "noevent.mseed").write_bytes(b"x")
     for path in (copy / "UP").iterdir():
         path.write_bytes(b"hello")
@@ -314,12 +303,12 @@ def test_what_was_rejected_is_said_before_what_is_wrong_with_the_splits(raw, tmp
         prepare_waveforms(copy, tmp_path / "other", job)
 
 
-def test_notes_on_the_records_are_told(raw, tmp_path):
+def test_notes_on_the_records_are_told(labquake_dir, tmp_path):
     lines = []
-    prepare_waveforms(raw, tmp_path / "plain", JOB, note=lines.append)
+    prepare_waveforms(labquake_dir, tmp_path / "plain", JOB, note=lines.append)
     assert lines == []
     copy = tmp_path / "raw"
-    shutil.copytree(raw, copy)
+    shutil.copytree(labquake_dir, copy)
     for number, path in enumerate(sorted((copy / "noise").iterdir())[:2]):
         path.rename(path.with_name(f"x_1_S_{'BHZ' if number else 'BHN'}.mseed"))
     prepare_waveforms(copy, tmp_path / "out", JOB, note=lines.append)
