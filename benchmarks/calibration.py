@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf.judgement import calibration, scores, studies
-from seis_tf.judgement.folds import grouped_folds
-from seis_tf.judgement.studies import Trial
-from seis_tf.prepare import prepare_waveforms
+from seis_tf.evaluation.stats import calibration, scores
+from seis_tf.evaluation.stats.folds import grouped_folds
+from seis_tf.evaluation.studies import fitting
+from seis_tf.evaluation.studies.fitting import Trial
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings, WaveformJob
 from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.waveforms.prepare import prepare_waveforms
 
 DATA = {
     "lab": WaveformJob(),
@@ -54,14 +55,14 @@ def main() -> None:
 def _measure(source: Path, settings: WaveformJob, seeds: int) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         prepare_waveforms(source, Path(folder) / "data", settings)
-        table = studies.load_table(JOB, Path(folder) / "data")
+        table = fitting.load_table(JOB, Path(folder) / "data")
     labels, groups = table["label"], table["group"]
     rows = []
     for seed in range(seeds):
         trials = [Trial(n, seed, fold) for n, fold in enumerate(grouped_folds(labels, groups, FOLDS, seed=seed))]
         before, after = np.zeros((2, len(labels), len(table.info.class_names)))
         temperatures = []
-        for done in studies.fit_trials(JOB, table, trials)[0]:
+        for done in fitting.fit_trials(JOB, table, trials)[0]:
             valid, test = done.trial.rows.valid, done.trial.rows.test
             p = scores.check_probabilities(labels, done.outputs, before.shape[1])
             temperatures.append(calibration.fit_temperature(labels[valid], p[valid], groups[valid]))

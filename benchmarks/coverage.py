@@ -24,19 +24,19 @@ import tensorflow as tf
 from scipy import stats
 
 from seis_tf import runs
-from seis_tf.judgement.dart_methods import Windows, network_of
-from seis_tf.judgement.dart_scores import TrueWaves
-from seis_tf.judgement.dart_uncertainty import DROPOUT, ENSEMBLE, assess
-from seis_tf.judgement.intervals import LEVELS, coverage_limits, end_ranks
-from seis_tf.judgement.mc_dropout import dropout_samples
-from seis_tf.prepare_dart import prepare_dart
-from seis_tf.presets import preset_tree
+from seis_tf.dart.prepare import prepare_dart
+from seis_tf.dart.unit_sources import load_greens
+from seis_tf.evaluation.dart.methods import Windows, network_of
+from seis_tf.evaluation.dart.scores import TrueWaves
+from seis_tf.evaluation.dart.uncertainty_fit import DROPOUT, ENSEMBLE, assess
+from seis_tf.evaluation.stats.intervals import LEVELS, coverage_limits, end_ranks
+from seis_tf.evaluation.stats.mc_dropout import dropout_samples
 from seis_tf.settings.data import DartJob
+from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import TrainJob
 from seis_tf.synthetic import fakequake_files
 from seis_tf.synthetic.fakequakes import Fakequakes, simulate
-from seis_tf.unit_sources import load_greens
 
 FAR = ("46409", "46410", "46411")
 SPLIT = {"valid_fraction": 0.05, "test_fraction": 0.05}  # of the events trained with; no setting is chosen by them

@@ -23,18 +23,20 @@ import numpy as np
 from real_methods import SPECTROGRAMS
 from real_records import FEATURES, folds, records
 
-from seis_tf import jobs, tables
-from seis_tf.config import merge
-from seis_tf.judgement import scores
-from seis_tf.judgement.ablation import changed_records
-from seis_tf.prepare import prepare_waveforms
-from seis_tf.presets import preset_tree
+from seis_tf import tasks
+from seis_tf.dataset import tables
+from seis_tf.dataset.shards import SPLITS
+from seis_tf.evaluation.stats import scores
+from seis_tf.evaluation.studies.ablation import changed_records
+from seis_tf.settings.base import merge
 from seis_tf.settings.data import WaveformJob
+from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.settings.training import TrainJob
-from seis_tf.shards import SPLITS
 from seis_tf.synthetic.labquakes import write_labquakes
-from seis_tf.training import Member, fit
+from seis_tf.training.loop import Member, fit
+from seis_tf.waveforms import training_data as waveform_training
+from seis_tf.waveforms.prepare import prepare_waveforms
 
 SETS = ("lab", "field-hhz", "simulated")  # of every row; "field", which is large, of the rows in WITH_FIELD
 WITH_FIELD = (
@@ -131,11 +133,11 @@ def measure(tree: dict, data_changes: dict, table: tables.Table, seeds: int) -> 
     found: dict[str, list] = {"balanced_accuracy": [], "log_loss": []}
     for k, (rest, test) in enumerate(folds(labels, groups, FOLDS, 0)):
         train, valid = (rest[rows] for rows in folds(labels[rest], groups[rest], 4, 100 + k)[0])
-        data = tables.classification_data(table, job.training, train)
+        data = waveform_training.classification_data(table, job.training, train)
         members = [Member(train, valid, seed) for seed in range(seeds)]
-        models = [jobs.build(job.model, table.info, seed=seed, l2=job.training.l2) for seed in range(seeds)]
-        loss = jobs.loss_of(job, table, train)
-        done = fit(models, data, members, job.training, loss, metrics=jobs.metrics_of(job.model))
+        models = [tasks.build(job.model, table.info, seed=seed, l2=job.training.l2) for seed in range(seeds)]
+        loss = tasks.loss_of(job, table, train)
+        done = fit(models, data, members, job.training, loss, metrics=tasks.metrics_of(job.model))
         answers = done.stack.predict(
             done.state, [data.inputs[0]], rows=np.tile(test.astype(np.int32), (len(members), 1))
         )

@@ -20,18 +20,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seis_tf import jobs
-from seis_tf.judgement import studies
-from seis_tf.judgement.curves import FRACTIONS
-from seis_tf.judgement.folds import Fold, grouped_folds, nested_subset
-from seis_tf.judgement.studies import Trial
-from seis_tf.prepare_dart import prepare_dart
+from seis_tf import tasks
+from seis_tf.dart.prepare import prepare_dart
+from seis_tf.dart.unit_sources import load_greens
+from seis_tf.dataset.tables import Table
+from seis_tf.evaluation.stats.folds import Fold, grouped_folds, nested_subset
+from seis_tf.evaluation.studies import fitting
+from seis_tf.evaluation.studies.fitting import Trial
+from seis_tf.evaluation.studies.learning_curve import FRACTIONS
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
 from seis_tf.synthetic import fakequake_files, fakequakes
-from seis_tf.tables import Table
-from seis_tf.unit_sources import load_greens
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     job = TrainJob(model=Conv1dSettings(), training=training)
     with tempfile.TemporaryDirectory() as folder:
         table = _events(arguments.events, Path(folder), job)
-    labels, groups = studies.labels_of(table), table["group"]
+    labels, groups = fitting.labels_of(table), table["group"]
     trials = [
         Trial(number, 0, Fold(part, fold.valid, fold.test), size)
         for number, fold in enumerate(grouped_folds(labels, groups, 5))
@@ -72,7 +72,7 @@ def _events(count: int, folder: Path, job: TrainJob) -> Table:
         folder / "raw", fakequakes.simulate(FakequakeSettings(), greens, count, 0), greens, raw=0
     )
     prepare_dart(folder / "raw", folder / "data", DartJob())
-    return studies.load_table(job, folder / "data")
+    return fitting.load_table(job, folder / "data")
 
 
 def _measure(way, trials: list[Trial]) -> dict:
@@ -87,16 +87,16 @@ def _stacks(job: TrainJob, table: Table, trials: list[Trial]) -> tuple[float, fl
     seconds = []
     for _ in range(2):
         started = time.process_time()
-        fits, _ = studies.fit_trials(job, table, trials)
+        fits, _ = fitting.fit_trials(job, table, trials)
         seconds.append(time.process_time() - started)
     return seconds[1], seconds[0] - seconds[1], _errors(job, table, fits)
 
 
 def _alone(job: TrainJob, table: Table, trials: list[Trial]) -> tuple[float, float, np.ndarray]:
     started = time.process_time()
-    studies.fit_trials(job, table, trials[:1])
+    fitting.fit_trials(job, table, trials[:1])
     first, started = time.process_time() - started, time.process_time()
-    fits = [studies.fit_trials(job, table, [trial])[0][0] for trial in trials]
+    fits = [fitting.fit_trials(job, table, [trial])[0][0] for trial in trials]
     epochs_s = time.process_time() - started
     return epochs_s, first, _errors(job, table, fits)
 
@@ -106,7 +106,7 @@ def _keras(job: TrainJob, table: Table, trials: list[Trial]) -> tuple[float, flo
     level, slip = table["water_level_m"], table["weights_m"]
     for trial in trials:
         started = time.process_time()
-        model = jobs.build(job.model, table.info, seed=trial.seed)
+        model = tasks.build(job.model, table.info, seed=trial.seed)
         model.compile(keras.optimizers.Adam(settings.learning_rate), "mse")
         arrays = {part: (level[rows], slip[rows]) for part, rows in vars(trial.rows).items()}
         fitting = {"batch_size": settings.batch_size, "validation_data": arrays["valid"], "verbose": 0}
@@ -119,8 +119,8 @@ def _keras(job: TrainJob, table: Table, trials: list[Trial]) -> tuple[float, flo
     return epochs_s, setup_s, np.array(errors)
 
 
-def _errors(job: TrainJob, table: Table, fits: list[studies.Trained]) -> np.ndarray:
-    return np.array([studies.score(job, table, done, done.trial.rows.test)["mse"] for done in fits])
+def _errors(job: TrainJob, table: Table, fits: list[fitting.Trained]) -> np.ndarray:
+    return np.array([fitting.score(job, table, done, done.trial.rows.test)["mse"] for done in fits])
 
 
 if __name__ == "__main__":

@@ -19,11 +19,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from seis_tf import jobs, tables
-from seis_tf.config import merge
-from seis_tf.presets import preset_tree
+from seis_tf import tasks
+from seis_tf.dataset import tables
+from seis_tf.settings.base import merge
+from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.training import TrainJob
-from seis_tf.training import Member, fit
+from seis_tf.training.loop import Member, fit
+from seis_tf.waveforms import training_data as waveform_training
 
 # The coarse spectrograms have 65 x 101 cells in both data sets. The fine one of `field` has 0.5 Hz instead of 1.3 Hz
 # between independent frequencies, that of `lab` 250 kHz instead of 500 kHz.
@@ -90,9 +92,9 @@ def network(tree: dict, choice_epochs: int) -> Callable[[tables.Table, np.ndarra
         if choosing:
             changes["epochs"] = min(choice_epochs, job.training.epochs)
         settings = job.training.model_copy(update=changes)
-        data = tables.classification_data(table, settings, train)
-        model = jobs.build(job.model, table.info, seed=seed, l2=settings.l2)
-        done = fit([model], data, [Member(train, test[:0], seed)], settings, jobs.loss_of(job, table, train))
+        data = waveform_training.classification_data(table, settings, train)
+        model = tasks.build(job.model, table.info, seed=seed, l2=settings.l2)
+        done = fit([model], data, [Member(train, test[:0], seed)], settings, tasks.loss_of(job, table, train))
         return done.stack.predict(done.state, [data.inputs[0]], rows=test[None].astype(np.int32))[0]
 
     return answer
@@ -129,7 +131,7 @@ def _perceptrons(name: str, solver: str) -> dict[str, Candidate]:
 def _perceptron(solver: str, weight: str | None):
     def answer(table, train, test, seed, choosing):
         labels = table["label"].astype(int)
-        power = tables.standardised(table, train)
+        power = waveform_training.standardised(table, train)
         power = power.reshape(len(power), -1)
         model = MLPClassifier((20,), solver=solver, random_state=seed)
         with warnings.catch_warnings():
@@ -160,5 +162,5 @@ def _peak(table: tables.Table) -> np.ndarray:
 
 def _rows(table: tables.Table) -> np.ndarray:
     """Mean and deviation of each frequency's row."""
-    power = tables.standardised(table, np.arange(len(table)))
+    power = waveform_training.standardised(table, np.arange(len(table)))
     return np.concatenate([power.mean(axis=2), power.std(axis=2)], axis=1)

@@ -25,11 +25,11 @@ import numpy as np
 from real_methods import NETWORKS, SPECTROGRAMS, Candidate, methods
 from sklearn.model_selection import StratifiedGroupKFold
 
-from seis_tf import tables
-from seis_tf.judgement import scores
-from seis_tf.prepare import prepare_waveforms
+from seis_tf.dataset import tables
+from seis_tf.dataset.shards import SPLITS
+from seis_tf.evaluation.stats import scores
 from seis_tf.settings.data import WaveformJob
-from seis_tf.shards import SPLITS
+from seis_tf.waveforms.prepare import prepare_waveforms
 
 ROWS = {
     "lab": ("lab", None),

@@ -19,20 +19,20 @@ from pathlib import Path
 import numpy as np
 
 from seis_tf import runs
-from seis_tf.dart_readers import parse_origin, read_dart_text, read_record
-from seis_tf.detide import METHODS, detide
+from seis_tf.dart.buoy_files import parse_origin, read_dart_text, read_record
+from seis_tf.dart.detide import METHODS, detide
+from seis_tf.dart.prepare import prepare_dart
+from seis_tf.dart.unit_sources import NEAR_BUOYS, load_greens
+from seis_tf.evaluation.dart import evaluation as dart_evaluation
+from seis_tf.evaluation.dart.figures import detidings
+from seis_tf.evaluation.dart.real_events import real_event
+from seis_tf.evaluation.report.page import as_png
 from seis_tf.files import write_json
-from seis_tf.judgement import dart_evaluation
-from seis_tf.judgement.dart_figures import detidings
-from seis_tf.judgement.real_events import real_event
-from seis_tf.judgement.report import as_png
-from seis_tf.prepare_dart import prepare_dart
-from seis_tf.presets import preset_tree
 from seis_tf.settings.data import DartJob
+from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import TrainJob
 from seis_tf.synthetic import fakequake_files, fakequakes
-from seis_tf.unit_sources import NEAR_BUOYS, load_greens
 
 TOHOKU = "2011-03-11T05:46:24Z"
 # USGS: origins and epicentres.

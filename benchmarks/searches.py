@@ -23,20 +23,20 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
-from seis_tf import jobs, runs
-from seis_tf.config import load_settings
-from seis_tf.judgement.paired import bootstrap_balanced_accuracy, bootstrap_mean
-from seis_tf.prepare import prepare_waveforms
-from seis_tf.prepare_dart import prepare_dart
-from seis_tf.presets import preset_tree
+from seis_tf import runs, tasks
+from seis_tf.dart.prepare import prepare_dart
+from seis_tf.dart.unit_sources import load_greens
+from seis_tf.dataset.shards import SPLITS
+from seis_tf.dataset.tables import Table
+from seis_tf.evaluation.stats.paired import bootstrap_balanced_accuracy, bootstrap_mean
+from seis_tf.settings.base import load_settings
 from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import TrainJob
-from seis_tf.shards import SPLITS
 from seis_tf.synthetic import fakequake_files, fakequakes
-from seis_tf.tables import Table
 from seis_tf.tuning import report, search
-from seis_tf.unit_sources import load_greens
+from seis_tf.waveforms.prepare import prepare_waveforms
 
 SEEDS, DRAWS, EVENTS, TRIALS = 5, 2000, 1300, 20
 
@@ -148,10 +148,10 @@ def _judged(job: TrainJob, dataset: Path, out: Path) -> dict:
     seeds = {"members": SEEDS, "seed": 0}
     job = job.model_copy(update={"training": job.training.model_copy(update=seeds)})
     run = runs.train(dataset, job, out, resume=out.is_dir())
-    table = jobs.load_table(job, dataset, SPLITS)
+    table = tasks.load_table(job, dataset, SPLITS)
     train, test = table.rows["train"], table.rows["test"]
-    answers = run.predict([v[test] for v in jobs.data_of(job, table, train).inputs])
-    scores, draws = (_classes if jobs.is_classifier(job.model) else _slip)(table, train, test, answers)
+    answers = run.predict([v[test] for v in tasks.data_of(job, table, train).inputs])
+    scores, draws = (_classes if tasks.is_classifier(job.model) else _slip)(table, train, test, answers)
     groups = table["group"][test]
     return {
         "records": len(test),

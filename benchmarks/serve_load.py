@@ -42,13 +42,13 @@ Row = dict[str, Any]
 
 def export_models(place: Path) -> list[Path]:
     """An MLP and a CNN, trained for a few epochs on simulated labquakes."""
-    from seis_tf.prepare import prepare_waveforms
     from seis_tf.runs import train
-    from seis_tf.serve.export import export
+    from seis_tf.serve.export.export import export
     from seis_tf.settings.data import WaveformJob
     from seis_tf.settings.simulation import LabquakeSettings
     from seis_tf.settings.training import CnnSettings, MlpSettings, TrainingSettings, TrainJob
     from seis_tf.synthetic.labquakes import write_labquakes
+    from seis_tf.waveforms.prepare import prepare_waveforms
 
     raw = write_labquakes(place / "raw", LabquakeSettings(), 300, seed=0)
     prepare_waveforms(raw, place / "data", WaveformJob())
@@ -89,7 +89,7 @@ class Server:
 
     def __init__(self, models: Path, **settings: Any) -> None:
         program = (
-            "import json, sys; from seis_tf.serve.server import serve\n"
+            "import json, sys; from seis_tf.serve.server.server import serve\n"
             "def tell(at): print(at.rest_port, at.grpc_port, flush=True)\n"
             "serve(sys.argv[1], rest_port=0, grpc_port=0, started=tell, **json.loads(sys.argv[2]))"
         )
@@ -234,7 +234,7 @@ def swap_in(version: Path, after_s: float) -> threading.Timer:
 
 def measure(model: Path, records: np.ndarray, clients: int, seconds: float) -> Row:
     """All rows of one model."""
-    from seis_tf.serve.export import versions
+    from seis_tf.serve.export.export import versions
 
     newest = model / str(versions(model)[-1])
     context = multiprocessing.get_context("spawn")

@@ -13,13 +13,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from seis_tf import inversion, models, pipeline, shards
-from seis_tf.prepare_dart import prepare_dart
+from seis_tf.dart import inversion
+from seis_tf.dart import networks as dart_networks
+from seis_tf.dart.prepare import prepare_dart
+from seis_tf.dart.unit_sources import load_greens
+from seis_tf.dataset import pipeline, shards
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
-from seis_tf.unit_sources import load_greens
 
 WINDOW_MIN = 45
 
@@ -40,7 +42,7 @@ def main(source: Path | None) -> None:
         )
         for split in ("train", "valid")
     )
-    model = models.conv1d(WINDOW_MIN, len(info.gauge_names), len(info.source_names), use_mask=True)
+    model = dart_networks.conv1d(WINDOW_MIN, len(info.gauge_names), len(info.source_names), use_mask=True)
     model.compile(keras.optimizers.Adam(1e-3), "mse")
     model.fit(train, validation_data=valid, epochs=30, verbose=2)
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import keras
 
-from seis_tf import models, pipeline
-from seis_tf.prepare import prepare_waveforms
 from seis_tf.settings.data import WaveformJob
 from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.synthetic.labquakes import write_labquakes
+from seis_tf.waveforms import networks as waveform_networks
+from seis_tf.waveforms import training_data as waveform_training
+from seis_tf.waveforms.prepare import prepare_waveforms
 
 
 def main(source: Path | None) -> None:
@@ -25,13 +26,13 @@ def main(source: Path | None) -> None:
     info = prepare_waveforms(source, work / "dataset", WaveformJob())
 
     keras.utils.set_random_seed(0)
-    train = pipeline.classification(work / "dataset", "train", batch_size=50, shuffle=True)
-    valid = pipeline.classification(work / "dataset", "valid", batch_size=256)
-    model = models.cnn(info.feature("spectrogram").shape, len(info.class_names))
+    train = waveform_training.classification(work / "dataset", "train", batch_size=50, shuffle=True)
+    valid = waveform_training.classification(work / "dataset", "valid", batch_size=256)
+    model = waveform_networks.cnn(info.feature("spectrogram").shape, len(info.class_names))
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(train, validation_data=valid, epochs=5, verbose=2)
 
-    test = pipeline.classification(work / "dataset", "test", batch_size=256)
+    test = waveform_training.classification(work / "dataset", "test", batch_size=256)
     loss, accuracy = model.evaluate(test, verbose=0)
     print(f"classes {info.class_names}, test events never seen in training: loss {loss:.3f}, accuracy {accuracy:.3f}")
     model.save(work / "model.keras")

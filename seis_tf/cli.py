@@ -9,7 +9,7 @@ import typer
 
 from seis_tf import __version__
 from seis_tf.commands import console, data, judging, searching, serving, training
-from seis_tf.config import OptionError
+from seis_tf.settings.base import OptionError
 
 app = typer.Typer(
     name="seis-tf",

@@ -14,8 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seis_tf import __version__
 from seis_tf.files import write_atomically
-from seis_tf.presets import preset_tree
 from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
 from seis_tf.settings.training import TrainJob
 
@@ -59,7 +59,7 @@ def demo(out: Path, say: Say) -> Path:
         say(f"{part.title}: {' '.join(part.lines)}")
         parts.append(part)
     page = Environment(
-        loader=PackageLoader("seis_tf.judgement"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("seis_tf.evaluation.report"), autoescape=True, undefined=StrictUndefined
     ).get_template("demo.html")
     text = page.render(parts=parts, version=__version__, seconds=round(time.perf_counter() - started))
     write_atomically(out / "report.html", text.encode())
@@ -68,9 +68,10 @@ def demo(out: Path, say: Say) -> Path:
 
 def waveform_part(out: Path) -> Part:
     """Labquakes, pulses and noise -> data set -> MLP and CNN, judged on events that they never saw."""
-    from seis_tf import prepare, runs
-    from seis_tf.judgement import evaluation, plots
+    from seis_tf import runs
+    from seis_tf.evaluation.waveforms import evaluation, plots
     from seis_tf.synthetic.labquakes import write_labquakes
+    from seis_tf.waveforms import prepare
 
     write_labquakes(out / "labquakes", LabquakeSettings(), 900, seed=0)
     info = prepare.prepare_waveforms(out / "labquakes", out / "labquakes-data", WaveformJob(), processes=2)
@@ -102,15 +103,16 @@ def search_part(out: Path) -> Part:
 
 def dart_part(out: Path) -> Part:
     """Simulated earthquakes -> the published network, judged beside least squares."""
-    from seis_tf import prepare_dart, runs
-    from seis_tf.judgement import evaluation
+    from seis_tf import runs
+    from seis_tf.dart import prepare as dart_prepare
+    from seis_tf.dart.unit_sources import load_greens
+    from seis_tf.evaluation.waveforms import evaluation
     from seis_tf.synthetic import fakequake_files, fakequakes
-    from seis_tf.unit_sources import load_greens
 
     greens = load_greens()
     quakes = fakequakes.simulate(FakequakeSettings(), greens, 600, 0)
     fakequake_files.write_fakequakes(out / "fakequakes", quakes, greens, raw=1)
-    prepare_dart.prepare_dart(out / "fakequakes", out / "fakequakes-data", DartJob())
+    dart_prepare.prepare_dart(out / "fakequakes", out / "fakequakes-data", DartJob())
     tree = preset_tree("conv1d", "published")
     tree["training"]["epochs"] = 100
     run = out / "fakequakes-conv1d"
@@ -122,10 +124,10 @@ def dart_part(out: Path) -> Part:
 
 def serving_part(out: Path) -> Part:
     """Both models exported and checked, and one raw record of each answered through the local server's REST."""
-    from seis_tf.serve import predict
-    from seis_tf.serve.client import Client
-    from seis_tf.serve.export import export
-    from seis_tf.serve.server import running
+    from seis_tf.serve.client.client import Client
+    from seis_tf.serve.export.export import export
+    from seis_tf.serve.predict import waveforms
+    from seis_tf.serve.server.server import running
 
     models = out / "models"
     part = Part("Serving")
@@ -140,10 +142,10 @@ def serving_part(out: Path) -> Part:
     part.lines.append(f"Over REST, the record {record} is {answer['class_name'][0]}.")
     event = next((out / "fakequakes" / "raw").iterdir())
     told = json.loads((event / "event.json").read_text())
-    answers = predict.predict(
+    answers = waveforms.predict(
         models / "fakequakes", [str(event)], origin_time=told["origin_time"], figures=out / "event-figures"
     )
-    part.answer = json.dumps(predict.rows(answers)[0], indent=1, default=str)
+    part.answer = json.dumps(waveforms.rows(answers)[0], indent=1, default=str)
     part.lines.append("Below: the answer for one earthquake's raw buoy files, tides included.")
     part.links += [(path.stem, f"event-figures/{path.name}") for path in sorted((out / "event-figures").glob("*.png"))]
     return part
@@ -154,7 +156,7 @@ def _verdict(checked: dict[str, Any]) -> str:
 
 
 def _first_test_waveform(folder: Path):
-    from seis_tf import shards
+    from seis_tf.dataset import shards
 
     record = next(shards.iterate(folder, shards.load_dataset(folder), "test"))
     return record["waveform"], record["record_id"]

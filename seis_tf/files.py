@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from seis_tf.config import Settings
+from seis_tf.settings.base import Settings
 
 
 def write_json(path: Path, content: Settings | dict[str, Any]) -> None:

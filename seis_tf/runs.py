@@ -21,15 +21,15 @@ import numpy as np
 import tensorflow as tf
 from pydantic import ValidationError
 
-from seis_tf import jobs
-from seis_tf.config import Settings, first_error, flat
+from seis_tf import tasks
+from seis_tf.dataset.shards import DatasetInfo, load_dataset
 from seis_tf.files import checksum, write_atomically, write_json
-from seis_tf.finite import NotFiniteError
-from seis_tf.layers import StackMembers
-from seis_tf.progress import Progress
+from seis_tf.models.layers import StackMembers
+from seis_tf.settings.base import Settings, first_error, flat
 from seis_tf.settings.training import TrainJob
-from seis_tf.shards import DatasetInfo, load_dataset
-from seis_tf.training import Fit, check, fit
+from seis_tf.training.finite import NotFiniteError
+from seis_tf.training.loop import Fit, check, fit
+from seis_tf.training.progress import Progress
 
 RUN_VERSION = 1
 _CHECKPOINT_SECONDS = 5.0  # a kill costs at most that much and one epoch
@@ -97,13 +97,13 @@ def train(
     """
     out = Path(out)
     info = load_dataset(Path(dataset))
-    config = _config(jobs.possible_job(job, info), info, dataset, out)
+    config = _config(tasks.possible_job(job, info), info, dataset, out)
     job = config.job
     progress = _look_into(out, config, resume)
     if (out / "model.keras").is_file():
         return load_run(out)
-    task = jobs.task_of(job, dataset)
-    models = [jobs.build(job.model, config.info, seed=member.seed, l2=job.training.l2) for member in task.members]
+    task = tasks.task_of(job, dataset)
+    models = [tasks.build(job.model, config.info, seed=member.seed, l2=job.training.l2) for member in task.members]
     check(models, task.members, job.training, task.metrics)
     # Nothing is written for a job that can't be trained.
     out.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def train(
         checkpoint.save()
         raise
     except NotFiniteError as error:
-        raise ValueError(f"{out}: {error.told(jobs.record_names(dataset, error.rows))}") from error
+        raise ValueError(f"{out}: {error.told(tasks.record_names(dataset, error.rows))}") from error
     finally:
         checkpoint.writer.close()
     _finish(out, models, done)
@@ -171,7 +171,7 @@ def load_run(folder: Path | str) -> Run:
 def _check_weights(run: Run) -> None:
     """Refuses weights that another architecture, other classes, sources or shapes would have."""
     job, info, where = run.config.job, run.config.info, f"{run.folder}: model.keras"
-    built = jobs.build(job.model, info)
+    built = tasks.build(job.model, info)
     members = len([layer for layer in run.model.layers if layer.name.startswith("member_")]) or 1
     if members != run.members:
         raise ValueError(f"{where}: expected {run.members} members as config.json says, received {members}")

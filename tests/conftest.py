@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from seis_tf import examples, shards, writer
+from seis_tf.dart.features import dart_features
+from seis_tf.dataset import examples, shards, writer
 from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.settings.simulation import LabquakeSettings
-from seis_tf.spectrograms import spectrograms
 from seis_tf.synthetic.labquakes import write_labquakes
+from seis_tf.waveforms.features import waveform_features
+from seis_tf.waveforms.spectrograms import spectrograms
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -100,7 +102,7 @@ def write_tiny_waveforms(
     out: Path, records: list[TinyRecord], job: WaveformJob, by_split: dict[str, list] | None = None, **header
 ) -> shards.DatasetInfo:
     """A data set of these records, in several shards, by hash; `header` overrides what `dataset.json` says."""
-    features = tuple(examples.waveform_features((8, 9), 70, TINY_RATE_HZ))
+    features = tuple(waveform_features((8, 9), 70, TINY_RATE_HZ))
     if by_split is None:
         by_split = {split: [] for split in shards.SPLITS}
         for record in records:
@@ -152,7 +154,7 @@ def tiny_dart(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("tiny") / "dart"
     random = np.random.default_rng(1)
     greens = random.normal(size=(3, 8, 2))
-    features = tuple(examples.dart_features(8, 2, 3))
+    features = tuple(dart_features(8, 2, 3))
     records = []
     for event in range(60):
         slip_m = random.gamma(1.0, 2.0, 3).astype(np.float32)
@@ -231,13 +233,13 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def untrained_run():
     """The function that makes a run folder of networks with their first weights: (out, dataset, TrainJob) -> out."""
-    from seis_tf import jobs, runs
+    from seis_tf import runs, tasks
     from seis_tf.files import write_json
     from seis_tf.settings.training import TrainJob
 
     def make(out: Path, dataset: Path, job: TrainJob) -> Path:
         info, members = shards.load_dataset(dataset), job.training.members
-        models = [jobs.build(job.model, info, seed=seed) for seed in range(members)]
+        models = [tasks.build(job.model, info, seed=seed) for seed in range(members)]
         for model in models:  # a bias of its own for each output: no network answers the same to everything
             bias = model.layers[-1].bias
             bias.assign(np.linspace(0.1, 1, bias.shape[0]))

@@ -212,12 +212,13 @@ def test_pytorchs_networks_are_ours():
     torch = pytest.importorskip("torch")
     from rows import torch_training
 
-    from seis_tf import models
+    from seis_tf.dart import networks as dart_networks
+    from seis_tf.waveforms import networks as waveform_networks
 
     pairs = [
-        (torch_training.conv1d(), models.conv1d(45, 3, 31)),
-        (torch_training.cnn(), models.cnn((65, 101), 3)),
-        (torch_training.mlp(), models.mlp((65, 101), 3)),
+        (torch_training.conv1d(), dart_networks.conv1d(45, 3, 31)),
+        (torch_training.cnn(), waveform_networks.cnn((65, 101), 3)),
+        (torch_training.mlp(), waveform_networks.mlp((65, 101), 3)),
     ]
     for theirs, ours in pairs:
         trainable = sum(int(np.prod(v.shape)) for v in ours.trainable_variables)
@@ -257,7 +258,7 @@ def small_table(n_events: int = 30):
     """Three records an event, one class an event; the label is in the only cell."""
     from types import SimpleNamespace
 
-    from seis_tf.tables import Table
+    from seis_tf.dataset.tables import Table
 
     labels = np.repeat(np.arange(n_events) % 3, 3)
     columns = {"label": labels, "group": np.repeat([f"e{i:02d}" for i in range(n_events)], 3)}

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from seis_tf import cli, shards
-from seis_tf.config import OptionError, load_settings
-from seis_tf.presets import preset_tree
+from seis_tf import cli
+from seis_tf.dataset import shards
+from seis_tf.settings.base import OptionError, load_settings
+from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.training import TrainJob
 
 
@@ -21,10 +22,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    from seis_tf.prepare import prepare_waveforms
     from seis_tf.settings.data import WaveformJob
     from seis_tf.settings.simulation import LabquakeSettings
     from seis_tf.synthetic.labquakes import write_labquakes
+    from seis_tf.waveforms.prepare import prepare_waveforms
 
     folder = tmp_path_factory.mktemp("cli")
     write_labquakes(folder / "records", LabquakeSettings(), count=150, seed=0)
@@ -125,7 +126,7 @@ def test_a_preset_of_another_model_is_refused():
 
 
 def printed_by_predict(monkeypatch, capsys, answers) -> list[str]:
-    from seis_tf.serve import predict as prediction
+    from seis_tf.serve.predict import waveforms as prediction
 
     monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: answers)
     cli.app(["predict", "MODELS/x", "records"], standalone_mode=False)
@@ -189,7 +190,7 @@ def test_brackets_in_names_are_printed_as_they_are(dataset, tmp_path, monkeypatc
 def test_any_format_is_asked_for_by_name(monkeypatch, tmp_path):
     import obspy
 
-    from seis_tf.serve import predict as prediction
+    from seis_tf.serve.predict import waveforms as prediction
 
     given = {}
     monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: given.update(options) or [])
@@ -268,7 +269,7 @@ def test_a_wrong_value_of_a_file_stays_the_files_fault(tmp_path):
 
 
 def test_two_numbers_are_typed_as_the_help_shows_them(monkeypatch, capsys):
-    from seis_tf.serve import predict as prediction
+    from seis_tf.serve.predict import waveforms as prediction
 
     told = {}
     monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: told.update(options) or [{"record": "a"}])

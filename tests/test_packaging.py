@@ -40,9 +40,10 @@ def test_the_wheel_carries_what_its_code_reads(wheel):
         if path.suffix in (".npz", ".csv", ".md")
     }
     templates = {
-        f"seis_tf/judgement/templates/{path.name}" for path in (ROOT / "seis_tf" / "judgement" / "templates").iterdir()
+        f"seis_tf/evaluation/report/templates/{path.name}"
+        for path in (ROOT / "seis_tf" / "evaluation" / "report" / "templates").iterdir()
     }
-    static = {f"seis_tf/serve/static/{path.name}" for path in (ROOT / "serve" / "static").iterdir()}
+    static = {f"seis_tf/serve/page/static/{path.name}" for path in (ROOT / "serve" / "page" / "static").iterdir()}
     assert data | templates | static <= names
 
 

@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
-from seis_tf import jobs, runs, training
-from seis_tf.layers import StackMembers
+from seis_tf import runs, tasks
+from seis_tf.models.layers import StackMembers
 from seis_tf.runs import dataset_of, load_run, single_model, train
 from seis_tf.settings.training import (
     AugmentSettings,
@@ -24,7 +24,8 @@ from seis_tf.settings.training import (
     TrainingSettings,
     TrainJob,
 )
-from seis_tf.training import fit
+from seis_tf.training import loop
+from seis_tf.training.loop import fit
 
 TRAINING = TrainingSettings(epochs=4, batch_size=16, learning_rate=0.01, seed=3, class_weights="balanced")
 MLP = TrainJob(model=MlpSettings(hidden=(4,), dropout=0.2), training=TRAINING)
@@ -101,8 +102,8 @@ def test_history_and_tensorboard_have_each_epoch(run):
 
 
 def test_a_run_is_what_fit_gives_and_comes_back_from_its_folder(run, tiny_waveforms):
-    task = jobs.task_of(MLP, tiny_waveforms)
-    models = [jobs.build(MLP.model, run.config.info, seed=3)]
+    task = tasks.task_of(MLP, tiny_waveforms)
+    models = [tasks.build(MLP.model, run.config.info, seed=3)]
     done = fit(models, task.data, task.members, MLP.training, task.loss, metrics=task.metrics)
     assert_same_weights(weights(run), done.model(0, models[0]).get_weights())
     again = load_run(run.folder)
@@ -148,7 +149,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(run, tiny_waveform
 
 def test_ctrl_c_loses_no_epoch_wherever_it_comes(run, tiny_waveforms, tmp_path, monkeypatch):
     # In the middle of the third epoch: its weights are there, its scores are not.
-    scores, calls = training._Loop._scores, []
+    scores, calls = loop._Loop._scores, []
 
     def interrupted(self, state):
         calls.append(1)
@@ -156,7 +157,7 @@ def test_ctrl_c_loses_no_epoch_wherever_it_comes(run, tiny_waveforms, tmp_path, 
             raise KeyboardInterrupt
         return scores(self, state)
 
-    keep_best = training._Loop._keep_best
+    keep_best = loop._Loop._keep_best
     for name, function in (("_scores", interrupted), ("_keep_best", lambda self, *a: calls.append(1) or keep(self, a))):
         calls.clear()
 
@@ -165,7 +166,7 @@ def test_ctrl_c_loses_no_epoch_wherever_it_comes(run, tiny_waveforms, tmp_path, 
                 raise KeyboardInterrupt
             keep_best(loop, *arguments)
 
-        monkeypatch.setattr(training._Loop, name, function)
+        monkeypatch.setattr(loop._Loop, name, function)
         with pytest.raises(KeyboardInterrupt):
             train(tiny_waveforms, MLP, tmp_path / name)
         monkeypatch.undo()
@@ -181,7 +182,7 @@ def test_a_process_that_is_killed_goes_on_with_the_same_weights(run, tiny_wavefo
 import os, signal
 from pathlib import Path
 from seis_tf import runs
-from seis_tf.config import load_settings
+from seis_tf.settings.base import load_settings
 from seis_tf.settings.training import TrainJob
 runs._CHECKPOINT_SECONDS = -1.0
 job = load_settings(TrainJob, Path({str(tmp_path / "job.json")!r}), {{}})
@@ -256,7 +257,7 @@ def test_an_ensemble_is_its_members(tiny_waveforms, tmp_path):
     together = train(tiny_waveforms, with_training(members=3), tmp_path / "three")
     alone = train(tiny_waveforms, with_training(seed=4), tmp_path / "one")
     assert together.members == 3 and len(together.history) == 3
-    inputs = jobs.task_of(MLP, tiny_waveforms).data.inputs[0]
+    inputs = tasks.task_of(MLP, tiny_waveforms).data.inputs[0]
     outputs = together.predict([inputs])
     assert outputs.shape == (3, len(inputs), 3)
     # The second member has the seed of the run of its own.
@@ -298,7 +299,7 @@ def test_a_dart_run(tiny_dart, tmp_path, every_epoch):
     with pytest.raises(Kill):
         train(tiny_dart, job, tmp_path / "a", on_epoch=stopping(2))
     assert_same_weights(weights(train(tiny_dart, job, tmp_path / "a", resume=True)), weights(whole))
-    data = jobs.task_of(job, tiny_dart).data
+    data = tasks.task_of(job, tiny_dart).data
     outputs = whole.predict(list(data.inputs))
     assert outputs.shape == (1, len(data.targets), 3) and outputs.min() >= 0
 

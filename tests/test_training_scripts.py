@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from seis_tf.dart.unit_sources import load_greens
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
-from seis_tf.unit_sources import load_greens
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

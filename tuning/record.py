@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from seis_tf import __version__, jobs
-from seis_tf.config import Settings
-from seis_tf.shards import load_dataset
+from seis_tf import __version__, tasks
+from seis_tf.dataset.shards import load_dataset
+from seis_tf.settings.base import Settings
 from seis_tf.tuning import spaces
 from seis_tf.tuning.settings import SearchSettings
 
@@ -60,7 +60,7 @@ def record_of(dataset: Path | str, settings: SearchSettings, space: spaces.Space
 
 def _digest() -> str:
     """Of the sources that decide a trial's score: the version number says nothing of a change in between."""
-    here, root = Path(__file__).parent, Path(jobs.__file__).parent
+    here, root = Path(__file__).parent, Path(tasks.__file__).parent
     paths = [root / f"{name}.py" for name in _DECIDING] + [here / f"{name}.py" for name in ("oracles", "trials")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 

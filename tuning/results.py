@@ -10,8 +10,8 @@ from typing import Any
 
 import keras_tuner as kt
 
-from seis_tf.config import load_settings
 from seis_tf.files import write_atomically, write_json
+from seis_tf.settings.base import load_settings
 from seis_tf.settings.training import TrainJob
 from seis_tf.tuning import oracles, spaces
 from seis_tf.tuning.settings import SearchSettings
@@ -103,7 +103,7 @@ def retrain(dataset: Path | str, out: Path) -> dict[str, Any]:
         ValueError: no trial was scored, or another job was the best before; says in what they differ.
     """
     from seis_tf import runs
-    from seis_tf.judgement import evaluation
+    from seis_tf.evaluation.waveforms import evaluation
 
     path, run = Path(out) / "best.json", Path(out) / _RETRAINED
     if not path.is_file():

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import keras_tuner as kt
 
-from seis_tf import jobs
-from seis_tf.config import load_settings, load_tree, merge
+from seis_tf import tasks
+from seis_tf.dataset.shards import load_dataset
 from seis_tf.files import write_json
-from seis_tf.presets import preset_tree
-from seis_tf.progress import Progress
-from seis_tf.shards import load_dataset
+from seis_tf.settings.base import load_settings, load_tree, merge
+from seis_tf.settings.presets import preset_tree
+from seis_tf.training.progress import Progress
 from seis_tf.tuning import oracles, spaces
 from seis_tf.tuning.record import check_same, record_of
 from seis_tf.tuning.results import check_failures, too_many_failed, write_results
@@ -172,7 +172,7 @@ def space_for(dataset: Path | str, settings: SearchSettings, space_file: Path | 
     window = info.feature("water_level_m").shape[0] if info.task == "dart" else None
     space = spaces.space_of(settings.model, space_file, window)
     example = spaces.job_of(settings.model, {}, {}, settings.base)
-    known = ["val_loss", *(f"val_{name}" for name in jobs.metrics_of(example.model))]
+    known = ["val_loss", *(f"val_{name}" for name in tasks.metrics_of(example.model))]
     if settings.objective not in known:
         raise ValueError(f"objective: expected one of {known}, received {settings.objective!r}")
     weights = [name for name in space if name.startswith("training.loss.")]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from seis_tf.config import Settings
+from seis_tf.settings.base import Settings
 
 
 class SearchSettings(Settings):

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 import keras_tuner as kt
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from seis_tf.config import Settings, first_error, merge
-from seis_tf.presets import DEFAULTS
+from seis_tf.settings.base import Settings, first_error, merge
+from seis_tf.settings.presets import DEFAULTS
 from seis_tf.settings.training import TrainJob
 
 

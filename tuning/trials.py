@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from seis_tf import jobs, tables
-from seis_tf.judgement import folds
-from seis_tf.progress import Progress
+from seis_tf import tasks
+from seis_tf.dataset import tables
+from seis_tf.evaluation.stats import folds
 from seis_tf.settings.training import TrainJob
-from seis_tf.training import Data, Member, best_row, fit
+from seis_tf.training.loop import Data, Member, best_row, fit
+from seis_tf.training.progress import Progress
 
 # Settings that are values of the compiled step, not a part of it: trials that differ in these only share a stack.
 VALUES = {"learning_rate", "l2", "seed", "loss"}
@@ -74,7 +75,7 @@ class Trainer:
         folder: Path,
         max_parameters: int = 10**8,
     ):
-        self.table = jobs.load_table(example, dataset, ("train", "valid"), filled=True)
+        self.table = tasks.load_table(example, dataset, ("train", "valid"), filled=True)
         self.max_parameters = max_parameters
         self.example, self.executions, self.objective, self.folder = example, executions, objective, folder
         self.cuts = _cuts(self.table, n_folds)
@@ -118,7 +119,7 @@ class Trainer:
         self._check_size(job)
         members = [member for trial in group for member in self._members(trial.job)]
         # Initial weights follow from architecture and seed alone: rates and L2 are values of the members.
-        built = {seed: jobs.build(job.model, info, seed=seed) for seed in {member.seed for member in members}}
+        built = {seed: tasks.build(job.model, info, seed=seed) for seed in {member.seed for member in members}}
         size = len(members) // len(group)
         settings = job.training.model_copy(update={"monitor": self.objective, "early_stopping": None, "members": 1})
         train = self.cuts[0][0]
@@ -127,8 +128,8 @@ class Trainer:
             self._data_of(job),
             members,
             settings,
-            jobs.loss_of(job, self.table, train),
-            metrics=jobs.metrics_of(job.model),
+            tasks.loss_of(job, self.table, train),
+            metrics=tasks.metrics_of(job.model),
             progress=self._stand(group),
             on_epoch=lambda progress: on_epoch(group, progress),
             failed_go_on=True,  # one trial's failure is not that of the others in its stack
@@ -141,7 +142,7 @@ class Trainer:
         return outcomes
 
     def _check_size(self, job: TrainJob) -> None:
-        count = jobs.parameter_formula(job.model, self.table.info)
+        count = tasks.parameter_formula(job.model, self.table.info)
         if count > self.max_parameters:
             raise ValueError(f"expected at most {self.max_parameters:,} parameters, received {count:,}")
 
@@ -149,7 +150,7 @@ class Trainer:
         settings, rate = job.training, getattr(job.model, "dropout", None)
         seeds = [settings.seed + i for i in range(self.executions)]
         return [
-            Member(train, valid, seed, settings.learning_rate, settings.l2, rate, jobs.loss_weights_of(job))
+            Member(train, valid, seed, settings.learning_rate, settings.l2, rate, tasks.loss_weights_of(job))
             for train, valid in self.cuts
             for seed in seeds
         ]
@@ -159,7 +160,7 @@ class Trainer:
         key = json.dumps([getattr(job.model, "use_mask", False), job.training.buoy_dropout])
         if key not in self._data:
             rows = self.cuts[0][0] if len(self.cuts) == 1 else np.arange(len(self.table))
-            self._data[key] = jobs.data_of(job, self.table, rows)
+            self._data[key] = tasks.data_of(job, self.table, rows)
         return self._data[key]
 
     def _outcome(self, part: Progress, keep: str) -> Outcome:
@@ -184,7 +185,7 @@ class Trainer:
         model["dropout"] = bool(model.get("dropout"))
         settings = trial.job.training.model_dump(mode="json", exclude=VALUES)
         # Likewise whether the loss has parts.
-        parts, start = jobs.loss_weights_of(trial.job) is not None, self._stand_of(trial)
+        parts, start = tasks.loss_weights_of(trial.job) is not None, self._stand_of(trial)
         return json.dumps([model, settings, parts, start.epoch if start else 0])
 
     def _stand(self, group: list[TrialJob]) -> Progress | None:

@@ -76,16 +76,16 @@ def our_dart(work: Path, count: int, epochs: int) -> Ready:
 
 
 def _ours(job, dataset: Path) -> Ready:
-    from seis_tf.judgement import studies
+    from seis_tf.evaluation.studies import fitting
 
-    table = studies.load_table(job, dataset)
+    table = fitting.load_table(job, dataset)
     trials = _trials(table)
-    name = studies.main_score(job)[0]
+    name = fitting.main_score(job)[0]
     scores = []
 
     def run() -> dict[str, float]:
-        fits, seconds = studies.fit_trials(job, table, trials)
-        both = [[studies.score(job, table, done, rows)[name] for rows in _parts(done.trial.rows)] for done in fits]
+        fits, seconds = fitting.fit_trials(job, table, trials)
+        both = [[fitting.score(job, table, done, rows)[name] for rows in _parts(done.trial.rows)] for done in fits]
         scores[:] = [score[1] for score in both]
         return {"compile_s": seconds.setup}
 
@@ -97,9 +97,9 @@ def scikit(work: Path, count: int, epochs: int, processes: int) -> Ready:
     from sklearn.model_selection import learning_curve
     from sklearn.neural_network import MLPClassifier
 
-    from seis_tf import tables
-    from seis_tf.judgement.curves import FRACTIONS
-    from seis_tf.spectrograms import standardise
+    from seis_tf.dataset import tables
+    from seis_tf.evaluation.studies.learning_curve import FRACTIONS
+    from seis_tf.waveforms.spectrograms import standardise
 
     table = tables.load(work / f"dataset-{count}", ("train", "valid", "test"), ("spectrogram", "label", "group"))
     flat = standardise(table["spectrogram"]).reshape(len(table), -1)
@@ -123,7 +123,7 @@ def pytorch(work: Path, count: int, epochs: int) -> Ready:
     import torch
 
     from rows import torch_training
-    from seis_tf import tables
+    from seis_tf.dataset import tables
 
     table = tables.load(work / f"dart-{count}", ("train", "valid", "test"), ("water_level_m", "weights_m", "group"))
     x, y = torch_training.dart_tensors(table["water_level_m"], table["weights_m"])
@@ -150,20 +150,20 @@ def remarks(found: dict) -> list[str]:
 
 
 def _trials(table) -> list:
-    from seis_tf.judgement import studies
-    from seis_tf.judgement.curves import FRACTIONS
-    from seis_tf.judgement.folds import Fold, grouped_folds, nested_subset
+    from seis_tf.evaluation.stats.folds import Fold, grouped_folds, nested_subset
+    from seis_tf.evaluation.studies import fitting
+    from seis_tf.evaluation.studies.learning_curve import FRACTIONS
 
-    labels, groups = studies.labels_of(table), table["group"]
+    labels, groups = fitting.labels_of(table), table["group"]
     return [
-        studies.Trial(number, 0, Fold(part, fold.valid, fold.test), size)
+        fitting.Trial(number, 0, Fold(part, fold.valid, fold.test), size)
         for number, fold in enumerate(grouped_folds(labels, groups, FOLDS))
         for size, part in enumerate(nested_subset(fold.train, labels, groups, FRACTIONS, 0))
     ]
 
 
 def _folds(table) -> list[tuple[np.ndarray, np.ndarray]]:
-    from seis_tf.judgement.folds import grouped_folds
+    from seis_tf.evaluation.stats.folds import grouped_folds
 
     folds = grouped_folds(table["label"].astype(int), table["group"], FOLDS)
     return [(np.concatenate([fold.train, fold.valid]), fold.test) for fold in folds]

@@ -42,19 +42,20 @@ def ours(
     work: Path, epochs: int, members: int, count: int = COUNT, batch: int = BATCH, minutes: int = 45, sources: int = 31
 ) -> Ready:
     """`training.fit`: the order of records, the steps and the history are timed; the model is built before."""
-    from seis_tf import losses, models, training
+    from seis_tf.dart import networks as dart_networks
     from seis_tf.settings.training import TrainingSettings
+    from seis_tf.training import loop, losses
 
     level, slip = inputs.dart_arrays(count, minutes, sources)
-    data = training.Data((level,), slip)
-    built = [models.conv1d(minutes, 3, sources, seed=seed) for seed in range(members)]
+    data = loop.Data((level,), slip)
+    built = [dart_networks.conv1d(minutes, 3, sources, seed=seed) for seed in range(members)]
     nothing, rows = np.array([], int), np.arange(count)
-    chosen = [training.Member(rows, nothing, seed) for seed in range(members)]
+    chosen = [loop.Member(rows, nothing, seed) for seed in range(members)]
     settings = TrainingSettings(epochs=epochs, batch_size=batch, monitor="loss", keep="last")
     last = []
 
     def run() -> None:
-        last[:] = training.fit(built, data, chosen, settings, losses.squared_error).progress.history
+        last[:] = loop.fit(built, data, chosen, settings, losses.squared_error).progress.history
 
     final = lambda: {"final_loss": float(np.mean([h[-1]["loss"] for h in last]))}  # noqa: E731
     return Ready(run, epochs * count * members, facts=final)
@@ -84,7 +85,7 @@ def keras_fit(work: Path, epochs: int) -> Ready:
     import keras
     from keras import layers
 
-    from seis_tf.models import conv1d_widths
+    from seis_tf.dart.networks import conv1d_widths
 
     level, slip = inputs.dart_arrays(COUNT)
     stages = [

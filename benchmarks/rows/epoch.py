@@ -44,7 +44,7 @@ def row(scale: str) -> Row:
 
 def ours(work: Path, count: int, in_memory: bool = False) -> Ready:
     """`pipeline.records`."""
-    from seis_tf import shards
+    from seis_tf.dataset import shards
 
     folder = work / f"dataset-{count}"
     batches = _records(folder, in_memory)
@@ -58,7 +58,7 @@ def ours(work: Path, count: int, in_memory: bool = False) -> Ready:
 
 def ours_first(work: Path, count: int) -> Ready:
     """`pipeline.records` that reads everything into memory, and the pass after that."""
-    from seis_tf import shards
+    from seis_tf.dataset import shards
 
     folder = work / f"dataset-{count}"
 
@@ -70,14 +70,14 @@ def ours_first(work: Path, count: int) -> Ready:
 
 
 def _records(folder: Path, in_memory: bool):
-    from seis_tf import pipeline
+    from seis_tf.dataset import pipeline
 
     return pipeline.records(folder, "train", ("spectrogram", "label"), BATCH, shuffle=True, in_memory=in_memory)
 
 
 def plain_read(work: Path, count: int) -> Ready:
     """The shards' bytes into memory, and nothing else."""
-    from seis_tf import shards
+    from seis_tf.dataset import shards
 
     folder = work / f"dataset-{count}"
     info = shards.load_dataset(folder)

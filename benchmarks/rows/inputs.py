@@ -26,8 +26,8 @@ def waveform_dataset(work: Path, count: int) -> Path:
     """A data set of that many labquakes."""
     from suite.definition import cores
 
-    from seis_tf.prepare import prepare_waveforms
     from seis_tf.settings.data import WaveformJob
+    from seis_tf.waveforms.prepare import prepare_waveforms
 
     out = work / f"dataset-{count}"
     if not (out / "dataset.json").is_file():
@@ -39,7 +39,7 @@ def hdf5_dataset(work: Path, count: int) -> Path:
     """The training split's spectrograms and labels as SeisBench would keep them: one HDF5 data set."""
     import h5py
 
-    from seis_tf import shards
+    from seis_tf.dataset import shards
 
     out = work / f"train-{count}.hdf5"
     if out.is_file():
@@ -60,8 +60,8 @@ def hdf5_dataset(work: Path, count: int) -> Path:
 def spectrograms(work: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Standardised spectrograms float32 [record, 65, 101] of simulated labquakes, and their classes."""
     from seis_tf.settings.data import SpectrogramSettings
-    from seis_tf.spectrograms import spectrograms as transform
-    from seis_tf.spectrograms import standardise
+    from seis_tf.waveforms.spectrograms import spectrograms as transform
+    from seis_tf.waveforms.spectrograms import standardise
 
     path = work / f"spectrograms-{count}.npz"
     if not path.is_file():
@@ -109,8 +109,8 @@ def dart_system(count: int, minutes: int = 45, sources: int = 31) -> tuple[np.nd
 
     Slip is on half of the sources; noise is 5 mm. Beyond the 31 packaged unit sources further ones are made by delay.
     """
+    from seis_tf.dart.unit_sources import load_greens
     from seis_tf.settings.simulation import FakequakeSettings
-    from seis_tf.unit_sources import load_greens
 
     matrix = load_greens().select(gauges=FakequakeSettings().buoys).matrix(minutes)
     delayed = [np.roll(matrix, 2 * (k + 1), axis=0) for k in range(sources // matrix.shape[-1])]
@@ -124,9 +124,9 @@ def dart_system(count: int, minutes: int = 45, sources: int = 31) -> tuple[np.nd
 
 def fakequakes(work: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Windows float32 [event, 45, 3] of simulated earthquakes, and the matrix [minute, buoy, source]."""
+    from seis_tf.dart.unit_sources import load_greens
     from seis_tf.settings.simulation import FakequakeSettings
     from seis_tf.synthetic.fakequakes import simulate
-    from seis_tf.unit_sources import load_greens
 
     path, greens, settings = work / f"fakequakes-{count}.npy", load_greens(), FakequakeSettings()
     if not path.is_file():
@@ -141,12 +141,12 @@ def fakequakes_file(work: Path, count: int) -> None:
 
 def dart_dataset(work: Path, count: int) -> Path:
     """A data set of simulated earthquakes."""
-    from seis_tf.prepare_dart import prepare_dart
+    from seis_tf.dart.prepare import prepare_dart
+    from seis_tf.dart.unit_sources import load_greens
     from seis_tf.settings.data import DartJob
     from seis_tf.settings.simulation import FakequakeSettings
     from seis_tf.synthetic.fakequake_files import write_fakequakes
     from seis_tf.synthetic.fakequakes import simulate
-    from seis_tf.unit_sources import load_greens
 
     out = work / f"dart-{count}"
     if not (out / "dataset.json").is_file():
@@ -160,8 +160,8 @@ def dart_dataset(work: Path, count: int) -> Path:
 def exported(work: Path, task: str) -> Path:
     """The SavedModel of a small run of the MLP ("waveforms") or of the published network ("dart")."""
     from seis_tf import runs
-    from seis_tf.serve.export import graph_of
-    from seis_tf.serve.signature import save
+    from seis_tf.serve.export.export import graph_of
+    from seis_tf.serve.export.signature import save
     from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
 
     out = work / f"model-{task}"

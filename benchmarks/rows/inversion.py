@@ -22,7 +22,7 @@ def row(scale: str) -> Row:
     ways = {
         f"network, {many:,}": Way("rows.inversion:network", together),
         f"exported answer, {many:,}": Way("rows.inversion:exported", together),
-        f"seis_tf.inversion.nnls, {many:,}": Way("rows.inversion:our_nnls", together),
+        f"seis_tf.dart.inversion.nnls, {many:,}": Way("rows.inversion:our_nnls", together),
         "network, 1": Way("rows.inversion:network", single),
         "exported answer, 1": Way("rows.inversion:exported", single),
         NNLS: Way("rows.inversion:scipy_nnls", together, 1),
@@ -49,9 +49,9 @@ def compiled_network(minutes: int, sources: int) -> Answer:
     """The published network for this window and these sources, compiled."""
     import tensorflow as tf
 
-    from seis_tf import models
+    from seis_tf.dart import networks as dart_networks
 
-    model = models.conv1d(minutes, 3, sources)
+    model = dart_networks.conv1d(minutes, 3, sources)
     function = tf.function(lambda x: model(x, training=False), jit_compile=True)
     return lambda level: function(tf.constant(level)).numpy()
 
@@ -66,7 +66,7 @@ def exported(work: Path, size: int, calls: int) -> Ready:
 
 def our_nnls(work: Path, size: int, calls: int) -> Ready:
     """NNLS on the triangle of one QR decomposition."""
-    from seis_tf import inversion
+    from seis_tf.dart import inversion
 
     matrix = inputs.fakequakes(work, 1000)[1]
     return _ready(work, lambda level: inversion.nnls(matrix, level), size, calls)

@@ -41,9 +41,9 @@ def row(scale: str) -> Row:
 
 def ours(work: Path, count: int, processes: int | None = None) -> Ready:
     """`prepare_waveforms` in a process that has imported it; starting its workers is timed."""
-    from seis_tf import readers  # noqa: F401  what the first batch would import
-    from seis_tf.prepare import prepare_waveforms
     from seis_tf.settings.data import WaveformJob
+    from seis_tf.waveforms import readers  # noqa: F401  what the first batch would import
+    from seis_tf.waveforms.prepare import prepare_waveforms
 
     source, out = work / f"records-{count}", work / f"prepared-{count}"
     return Ready(

@@ -81,7 +81,7 @@ def keras_tuner(work: Path, events: int, epochs: int, varying: bool, trials: int
     import keras_tuner
     from keras import layers
 
-    from seis_tf import tables
+    from seis_tf.dataset import tables
 
     table = tables.load(work / f"dart-{events}", ("train", "valid"), ("water_level_m", "weights_m"))
     train, valid = ((table["water_level_m"][rows], table["weights_m"][rows]) for rows in table.rows.values())

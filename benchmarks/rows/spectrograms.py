@@ -40,9 +40,9 @@ def row(scale: str) -> Row:
 
 
 def ours_numpy(work: Path, count: int) -> Ready:
-    """`seis_tf.spectrograms`."""
+    """`seis_tf.waveforms.spectrograms`."""
     from seis_tf.settings.data import SpectrogramSettings
-    from seis_tf.spectrograms import spectrograms
+    from seis_tf.waveforms.spectrograms import spectrograms
 
     samples, out = inputs.waveforms(work, count)[0], _room(count)
     return Ready(lambda: spectrograms(samples, SpectrogramSettings(log=False), inputs.RATE_HZ, out), count)
@@ -52,8 +52,8 @@ def ours_graph(work: Path, count: int) -> Ready:
     """The layer that is inside an exported model, 1,000 waveforms at a time."""
     import tensorflow as tf
 
-    from seis_tf.layers import Spectrogram
     from seis_tf.settings.data import SpectrogramSettings
+    from seis_tf.waveforms.layers import Spectrogram
 
     layer = Spectrogram(SpectrogramSettings(log=False), inputs.RATE_HZ)
     function = tf.function(layer, jit_compile=True)

@@ -15,7 +15,7 @@ from torch import nn
 
 def conv1d(minutes: int = 45, buoys: int = 3, sources: int = 31) -> nn.Sequential:
     """The published DART network: [batch, buoy, minute] -> [batch, source]."""
-    from seis_tf.models import conv1d_widths
+    from seis_tf.dart.networks import conv1d_widths
 
     layers, channels = [], buoys
     for width in conv1d_widths(minutes, None):

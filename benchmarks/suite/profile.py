@@ -48,11 +48,11 @@ def preparing(work: Path, count: int) -> dict[str, Any]:
 
     ready = ours(work, count, processes=1)
     stages = {
-        "list the files, choose splits": ("seis_tf.prepare", ("sources.list_records", "_split_records")),
-        "read, cut, detrend, measure": ("seis_tf.prepare", ("waveforms.load_batch",)),
-        "transform": ("seis_tf.prepare", ("spectrograms",)),
-        "encode as Examples": ("seis_tf.prepare", ("examples.encode_batch",)),
-        "checksum and write": ("seis_tf.writer", ("tfrecords.Writer.write_all",)),
+        "list the files, choose splits": ("seis_tf.waveforms.prepare", ("sources.list_records", "_split_records")),
+        "read, cut, detrend, measure": ("seis_tf.waveforms.prepare", ("waveforms.load_batch",)),
+        "transform": ("seis_tf.waveforms.prepare", ("spectrograms",)),
+        "encode as Examples": ("seis_tf.waveforms.prepare", ("examples.encode_batch",)),
+        "checksum and write": ("seis_tf.dataset.writer", ("tfrecords.Writer.write_all",)),
         "wait for the disk (fsync)": ("os", ("fsync",)),
     }
     ready.before()
@@ -107,23 +107,25 @@ def dart_epoch(work: Path, epochs: int) -> dict[str, Any]:
     """The published network."""
     from rows import inputs
 
-    from seis_tf import losses, models
+    from seis_tf.dart import networks as dart_networks
+    from seis_tf.training import losses
 
     level, slip = inputs.dart_arrays(910)
     product, length, channels = 0, 45, 3
-    for width in models.conv1d_widths(45, None):
+    for width in dart_networks.conv1d_widths(45, None):
         product += 2 * length * 3 * channels * width
         length, channels = length // 2, width
     product += 2 * (channels * 40 + 40 * 31)
     note = _arithmetic(3 * 910 * product, (20 * 22, 60, 20))
-    return _epoch(models.conv1d(45, 3, 31), level, slip, losses.squared_error, 20, epochs, note)
+    return _epoch(dart_networks.conv1d(45, 3, 31), level, slip, losses.squared_error, 20, epochs, note)
 
 
 def cnn_epoch(work: Path, count: int, epochs: int) -> dict[str, Any]:
     """The CNN 8-16-32."""
     from rows import inputs
 
-    from seis_tf import losses, models
+    from seis_tf.training import losses
+    from seis_tf.waveforms import networks as waveform_networks
 
     power, labels = inputs.spectrograms(work, count)
     product, height, width, channels = 0, *power.shape[1:], 1
@@ -133,7 +135,13 @@ def cnn_epoch(work: Path, count: int, epochs: int) -> dict[str, Any]:
     product += 2 * (channels * height * width * 20 + 20 * 3)
     note = _arithmetic(3 * count * product, (50 * 32 * 50, 72, 16))
     return _epoch(
-        models.cnn(power.shape[1:], 3), power, labels.astype(np.int32), losses.cross_entropy, 50, epochs, note
+        waveform_networks.cnn(power.shape[1:], 3),
+        power,
+        labels.astype(np.int32),
+        losses.cross_entropy,
+        50,
+        epochs,
+        note,
     )
 
 
@@ -141,17 +149,17 @@ def _epoch(model, inputs: np.ndarray, targets: np.ndarray, loss, batch: int, epo
     """An epoch of `training.fit`, and loops that do less and less of its step: what a part costs is the difference."""
     import tensorflow as tf
 
-    from seis_tf import training
     from seis_tf.settings.training import TrainingSettings
-    from seis_tf.stack import is_stackable
+    from seis_tf.training import loop
+    from seis_tf.training.stack import is_stackable
 
     count, steps = len(inputs), len(inputs) // batch
-    data, rows = training.Data((inputs,), targets), np.arange(count)
+    data, rows = loop.Data((inputs,), targets), np.arange(count)
     settings = TrainingSettings(epochs=epochs + 1, batch_size=batch, monitor="loss", keep="last")
-    member = training.Member(rows, np.array([], int), 0)
-    history = training.fit([model], data, [member], settings, loss).progress.history[0]
+    member = loop.Member(rows, np.array([], int), 0)
+    history = loop.fit([model], data, [member], settings, loss).progress.history[0]
     total = min(row["seconds"] for row in history[1:])
-    ordering = machine.best_seconds(lambda: training.epoch_rows([rows], [0], 1, batch), 0.2)
+    ordering = machine.best_seconds(lambda: loop.epoch_rows([rows], [0], 1, batch), 0.2)
     order = tf.constant(np.random.default_rng(0).permutation(count)[: steps * batch].reshape(steps, batch))
     x_all, y_all = tf.constant(inputs), tf.constant(targets)
     trainable = [tf.constant(v.value) for v in model.trainable_variables]

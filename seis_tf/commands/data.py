@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seis_tf.commands import console
-from seis_tf.config import flat, load_settings
+from seis_tf.settings.base import flat, load_settings
 from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
 
@@ -72,8 +72,8 @@ def fakequakes(
     raw: Annotated[int, typer.Option(min=0, help="Earthquakes also written as raw DART text with tides.")] = 2,
 ) -> None:
     """Records at DART buoys of simulated earthquakes, with the slip on every unit source."""
+    from seis_tf.dart.unit_sources import load_greens, load_parts
     from seis_tf.synthetic import fakequake_files, fakequakes
-    from seis_tf.unit_sources import load_greens, load_parts
 
     settings = load_settings(FakequakeSettings, config, {})
     functions = load_greens(greens)
@@ -126,8 +126,8 @@ def waveforms(
     json: Json = False,
 ) -> None:
     """Class folders of records to a data set of spectrograms and waveforms, split by event."""
-    from seis_tf.prepare import prepare_waveforms
-    from seis_tf.prepare_mat import prepare_mat, write_mat
+    from seis_tf.waveforms.prepare import prepare_waveforms
+    from seis_tf.waveforms.prepare_mat import prepare_mat, write_mat
 
     job = load_settings(
         WaveformJob,
@@ -186,7 +186,7 @@ def dart(
     json: Json = False,
 ) -> None:
     """Records at buoys and the slip that made them to a data set of windows, split by earthquake."""
-    from seis_tf import prepare_dart
+    from seis_tf.dart import prepare as dart_prepare
 
     overrides = {
         "record.window_min": window_min,
@@ -201,7 +201,7 @@ def dart(
     }
     job = load_settings(DartJob, config, overrides)
     with console.progress("prepare", "events") as progress:
-        info = prepare_dart.prepare_dart(source, out, job, progress=progress, note=console.note)
+        info = dart_prepare.prepare_dart(source, out, job, progress=progress, note=console.note)
     _show(out, info, json)
 
 
@@ -217,7 +217,7 @@ def demo(
 
 def inspect(dataset: Annotated[Path, typer.Argument(help="Data set folder.")], json: Json = False) -> None:
     """What is in a data set: counts by split and class, shapes, settings, normalisation, rejected files."""
-    from seis_tf.shards import load_dataset
+    from seis_tf.dataset.shards import load_dataset
 
     _show(dataset, load_dataset(dataset), json)
 
@@ -230,7 +230,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Re-reads every byte of a data set; names file and record of what is wrong, and ends with status 1."""
-    from seis_tf import dataset_info, shards
+    from seis_tf.dataset import dataset_info, shards
 
     if accept_changes:
         dataset_info.accept_changes(dataset)
@@ -256,11 +256,11 @@ def plot(
     """Example records: waveform over spectrogram, linear beside log; a weak one; signal against noise."""
     out = out or what[0].with_name(f"{what[0].name}-figures")
     if len(what) == 1 and not what[0].is_file():
-        from seis_tf.judgement.plots import plot_dataset
+        from seis_tf.evaluation.waveforms.plots import plot_dataset
 
         paths = plot_dataset(what[0], out, per_class=per_class)
     else:
-        from seis_tf.judgement.file_plots import plot_files
+        from seis_tf.evaluation.waveforms.file_plots import plot_files
 
         paths = plot_files(what, out, any_format)
     for path in paths:

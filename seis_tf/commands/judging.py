@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from seis_tf.commands import console
-from seis_tf.config import load_settings
-from seis_tf.presets import PRESETS, preset_tree
+from seis_tf.settings.base import load_settings
 from seis_tf.settings.data import DartJob
+from seis_tf.settings.presets import PRESETS, preset_tree
 from seis_tf.settings.training import TrainJob
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.")]
@@ -41,8 +41,8 @@ def evaluate(
 ) -> None:
     """Scores, figures and a report: metrics.json, figures/, report.html in the run folder."""
     console.load_tensorflow()
-    from seis_tf.judgement import evaluation
-    from seis_tf.judgement.summary import summary
+    from seis_tf.evaluation.summary import summary
+    from seis_tf.evaluation.waveforms import evaluation
 
     metrics = evaluation.evaluate(run, data, dataset=dataset, say=console.note)
     if json:
@@ -69,7 +69,7 @@ def compare(
 ) -> None:
     """Fits models on the same grouped folds: which is better, how sure that is, and at what cost."""
     console.load_tensorflow()
-    from seis_tf.judgement.comparison import compare as compare_models
+    from seis_tf.evaluation.studies.comparison import compare as compare_models
 
     jobs = {Path(name).stem: job_of(name, epochs) for name in models}
     with console.progress("compare", "%") as progress:
@@ -88,7 +88,7 @@ def learning_curve(
 ) -> None:
     """Score against the number of training events, with the spread over folds and over seeds apart."""
     console.load_tensorflow()
-    from seis_tf.judgement.curves import learning_curve as curve
+    from seis_tf.evaluation.studies.learning_curve import learning_curve as curve
 
     with console.progress("learning curve", "epochs") as progress:
         found = curve(dataset, job_of(model, epochs), out, n_folds=folds, seeds=seeds, progress=progress)
@@ -106,7 +106,7 @@ def leaks(
 ) -> None:
     """What a random split would give away, and events that stand under two ids."""
     console.load_tensorflow()
-    from seis_tf.judgement.leaks import leak_meter
+    from seis_tf.evaluation.studies.leaks import leak_meter
 
     with console.progress("leaks", "%") as progress:
         found = leak_meter(dataset, job_of(model, epochs), out, n_folds=folds, seeds=seeds, progress=progress)
@@ -124,7 +124,7 @@ def ablation(
 ) -> None:
     """The job as it is, and with one change at a time, on the same folds."""
     console.load_tensorflow()
-    from seis_tf.judgement.ablation import ablation as ablate
+    from seis_tf.evaluation.studies.ablation import ablation as ablate
 
     with console.progress("ablation", "%") as progress:
         found = ablate(dataset, job_of(model, epochs), out, n_folds=folds, seeds=seeds, progress=progress)
@@ -136,7 +136,7 @@ def epoch_study(
 ) -> None:
     """Trains long without early stopping: where overfitting starts, and which number of epochs is best."""
     console.load_tensorflow()
-    from seis_tf.judgement.epoch_study import epoch_study as study
+    from seis_tf.evaluation.studies.epoch_study import epoch_study as study
 
     with console.progress("epoch study", "epochs") as progress:
         found = study(dataset, job_of(model, None), out, epochs=epochs, progress=progress)
@@ -161,7 +161,7 @@ def window_study(
     if min(lengths) < 1:
         raise typer.BadParameter(f"--windows: expected whole numbers above 0 with commas, received {windows!r}")
     console.load_tensorflow()
-    from seis_tf.judgement.window_study import window_study as study
+    from seis_tf.evaluation.studies.window_study import window_study as study
 
     job = load_settings(DartJob, config, {})
     say = lambda words: console.err.print(words, markup=False)  # noqa: E731

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from seis_tf.judgement.units import frequency_unit, percent, time_unit
+from seis_tf.dataset.shards import DatasetInfo
+from seis_tf.evaluation.report.units import frequency_unit, percent, time_unit
 from seis_tf.settings.data import SpectrogramSettings, WaveformJob
-from seis_tf.shards import DatasetInfo
-from seis_tf.windows import NEARLY_ALL
+from seis_tf.waveforms.windows import NEARLY_ALL
 
 _PART = {"start": "from its start", "center": "from its middle", "onset": "around its onset"}
 # What the networks were made for; half as many frames again and they are asked about another picture.

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seis_tf.commands import console
-from seis_tf.presets import PRESETS
+from seis_tf.settings.presets import PRESETS
 
 
 def register(app: typer.Typer) -> None:
@@ -53,14 +53,15 @@ def tune(
     if (role is None) != (oracle is None):
         raise typer.BadParameter("expected --role and --oracle together, received one of them")
     console.load_tensorflow()
-    from seis_tf.tuning import distributed, report, results, search
+    from seis_tf.tuning import report, results, search
+    from seis_tf.tuning.workers import distributed, worker
 
     settings = search.settings_for(
         model, config, tuner=tuner, trials=trials, epochs=epochs, objective=objective, folds=folds,
         executions=executions, seed=seed, together=together, max_parameters=max_parameters, preset=preset,
     )  # fmt: skip
     if role == "worker":
-        distributed.run_worker(
+        worker.run_worker(
             dataset, out, settings, oracle, worker_id, space_file=space, minutes=minutes, timeout_s=timeout_s
         )
         return

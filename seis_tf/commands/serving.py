@@ -38,14 +38,14 @@ def export(
     if moving and name is None:
         raise typer.BadParameter("expected --name, received none")
     console.load_tensorflow()
-    from seis_tf.serve import labels
+    from seis_tf.serve.export import labels
 
     if moving:
         change = labels.promote if promote else labels.rollback if rollback else labels.withdraw
         now = change(places[0], name)
         console.print_json(now) if json else console.out.print(f"{places[0] / name}: {now}")
         return
-    from seis_tf.serve.export import export as export_run
+    from seis_tf.serve.export.export import export as export_run
 
     run, models = places
     model_name = name or run.resolve().name
@@ -84,7 +84,7 @@ def predict(
 ) -> None:
     """Answers for raw records, as a table, CSV or JSON."""
     console.load_tensorflow()
-    from seis_tf.serve import predict as prediction
+    from seis_tf.serve.predict import waveforms as prediction
 
     answers = prediction.predict(
         model,
@@ -134,8 +134,8 @@ def serve(
 ) -> None:
     """A local server that speaks TensorFlow Serving's REST and gRPC, with a page to drop a record on."""
     console.load_tensorflow()
-    from seis_tf.serve.server import Addresses
-    from seis_tf.serve.server import serve as run_server
+    from seis_tf.serve.server.server import Addresses
+    from seis_tf.serve.server.server import serve as run_server
 
     def tell(where: Addresses) -> None:
         console.out.print(f"page and REST at {where.url}, gRPC at {where.host}:{where.grpc_port}; Ctrl-C stops")

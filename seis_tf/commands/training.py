@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from seis_tf.commands import console
-from seis_tf.config import load_settings
-from seis_tf.presets import PRESETS, preset_tree
+from seis_tf.settings.base import load_settings
+from seis_tf.settings.presets import PRESETS, preset_tree
 from seis_tf.settings.training import TrainJob
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.")]
@@ -99,9 +99,9 @@ def train(
     if dry_run:
         _print_layers(job, dataset)
         return
-    from seis_tf.judgement.calibrate import calibrate
+    from seis_tf.evaluation.calibrate import calibrate
     from seis_tf.runs import train as train_run
-    from seis_tf.training import best_row
+    from seis_tf.training.loop import best_row
 
     with console.progress(f"train {model}", "epochs") as progress:
 
@@ -134,8 +134,8 @@ def import_weights(
 ) -> None:
     """Makes a run of weights that were trained with the published PyTorch prototype."""
     console.load_tensorflow()
-    from seis_tf.judgement.calibrate import calibrate
-    from seis_tf.prototype import import_run
+    from seis_tf.dart.prototype import import_run
+    from seis_tf.evaluation.calibrate import calibrate
 
     run = import_run(weights, dataset, out, activation=activation)
     calibrate(run, dataset, console.note)
@@ -147,11 +147,11 @@ def import_weights(
 
 
 def _print_layers(job: TrainJob, dataset: Path) -> None:
-    from seis_tf import jobs
-    from seis_tf.shards import load_dataset
+    from seis_tf import tasks
+    from seis_tf.dataset.shards import load_dataset
 
     info = load_dataset(dataset)
-    network = jobs.build(job.model, info, l2=job.training.l2)
+    network = tasks.build(job.model, info, l2=job.training.l2)
     rows = []
     for layer in network.layers:
         outputs = layer.output if isinstance(layer.output, (list, tuple)) else [layer.output]
@@ -159,7 +159,7 @@ def _print_layers(job: TrainJob, dataset: Path) -> None:
         count = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
         rows.append([layer.name, type(layer).__name__, shape, count])
     console.print_table(f"{job.model.kind}: {network.name}", ["layer", "type", "output", "parameters"], rows)
-    counted, formula = sum(row[3] for row in rows), jobs.parameter_formula(job.model, info)
+    counted, formula = sum(row[3] for row in rows), tasks.parameter_formula(job.model, info)
     console.out.print(f"trainable parameters: {counted:,} counted, {formula:,} by the formula")
     if counted != formula:
         raise ValueError(f"parameters: expected {formula} by the formula, received {counted} from the layers")

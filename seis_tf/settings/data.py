@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from seis_tf.config import Fraction, Rate, Settings
+from seis_tf.settings.base import Fraction, Rate, Settings
 
 
 class RecordSettings(Settings):

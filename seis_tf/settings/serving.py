@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from seis_tf.config import Settings
+from seis_tf.settings.base import Settings
 
 
 class BatchingSettings(Settings):

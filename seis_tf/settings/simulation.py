@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from seis_tf.config import ClassName, Fraction, Rate, Settings
+from seis_tf.settings.base import ClassName, Fraction, Rate, Settings
 
 
 class MagnitudeSettings(Settings):

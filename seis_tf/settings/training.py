@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from seis_tf.config import Rate, Settings, Units
+from seis_tf.settings.base import Rate, Settings, Units
 
 
 class AugmentSettings(Settings):

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from scipy import interpolate
 
+from seis_tf.dart.unit_sources import GreensFunctions
 from seis_tf.files import write_atomically, write_json
 from seis_tf.synthetic.fakequakes import Fakequakes, disturbances, generators, missing, seismic_arrival_min
-from seis_tf.unit_sources import GreensFunctions
 
 # Constituent: period in hours (from the Doodson numbers) and a typical amplitude (m) in the north-east Pacific.
 TIDE = {

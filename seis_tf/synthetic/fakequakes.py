@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import interpolate, signal
 
+from seis_tf.dart.unit_sources import GreensFunctions, distance_km, grid_position
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.synthetic.slip import random_slip
-from seis_tf.unit_sources import GreensFunctions, distance_km, grid_position
 
 SUBSAMPLES = 4  # Green's functions are kept every 15 s, so that linear interpolation between them is exact enough
 SEISMIC_SPEED_KM_S = 3.5  # of the surface waves that shake a bottom pressure sensor

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
+from seis_tf.dart.unit_sources import UNIT_LENGTH_KM, UNIT_WIDTH_KM, weights_for_magnitude
 from seis_tf.settings.simulation import FakequakeSettings, SlipSettings
-from seis_tf.unit_sources import UNIT_LENGTH_KM, UNIT_WIDTH_KM, weights_for_magnitude
 
 _ATTEMPTS = 1000
 

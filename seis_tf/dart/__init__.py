@@ -1,0 +1,1 @@
+"""The job `dart`, from buoy files to a trained network's input."""

@@ -1,0 +1,199 @@
+"""A judged DART run -> the sections of its report, each built of figures and of sentences made from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from seis_tf.evaluation.dart import figures as dart_figures
+from seis_tf.evaluation.dart.figures import SHORT
+from seis_tf.evaluation.dart.methods import NETWORK, TRUE_SLIP
+from seis_tf.evaluation.dart.sections import (
+    RIVAL,
+    Metrics,
+    capital_text,
+    conditions_section,
+    examples_section,
+    gauges_section,
+    method_section,
+    number_text,
+    peaks_section,
+    time_text,
+)
+from seis_tf.evaluation.dart.uncertainty_section import uncertainty_section
+from seis_tf.evaluation.report.page import KeyNumber, Picture, Report, Section, Table, simulated_notice
+from seis_tf.evaluation.report.sections import PARTS, loss_picture
+from seis_tf.evaluation.report.units import count, listed, percent
+from seis_tf.evaluation.stats.intervals import Intervals
+
+if TYPE_CHECKING:
+    from seis_tf.evaluation.dart.judged import JudgedDart
+
+_MODELS = {"conv1d": "1-D CNN", "slip_mlp": "fully connected network"}
+
+
+def report_of(judged: JudgedDart, metrics: Metrics, intervals: Intervals | None = None) -> Report:
+    """The page of one evaluation.
+
+    Args:
+        judged: what was judged.
+        metrics: the content of `metrics.json`.
+        intervals: of the run's answers; None where there were too few validation events.
+    """
+    main = metrics["splits"][judged.main]
+    sections = [
+        _scores_section(judged, metrics),
+        gauges_section(metrics),
+        peaks_section(judged, metrics),
+        uncertainty_section(metrics),
+        examples_section(judged, metrics, intervals),
+        conditions_section(metrics),
+        method_section(judged, metrics),
+    ]
+    return Report(
+        title=f"{judged.run.folder.resolve().name}: {_words(judged)} on {judged.dataset.resolve().name}",
+        asked=(
+            f"What can be told {metrics['window_min']} minutes after an earthquake from {listed(metrics['buoys'])}? "
+            f"How well does a {_words(judged)} with {metrics['parameters']:,} parameters find the slip and the wave to "
+            "come, and is it better than least squares?"
+        ),
+        answer=_answer(metrics),
+        key_numbers=_key_numbers(metrics, main),
+        notices=_notices(judged),
+        sections=sections,
+    )
+
+
+def _answer(metrics: Metrics) -> str:
+    main = metrics["splits"][metrics["main"]]
+    own = main["methods"][NETWORK]
+    value = own["explained"]["far"]
+    if value is None:
+        return "There is no wave to come in this data: nothing can be said."
+    words = (
+        f"It explains {percent(value)} of the wave to come at {listed(metrics['far'])} "
+        f"({count(main['events'], 'earthquake')}{_interval(own.get('explained_far', {}).get('interval'))})."
+    )
+    rival = RIVAL if RIVAL in main["methods"] else "nnls"
+    other = main["methods"][rival]
+    words += f" {capital_text(SHORT[rival])} explains {percent(other['explained']['far'])}"
+    bounds = other.get("explained_far", {}).get("first_minus_this_interval")
+    if bounds is None:
+        return f"{words}."
+    verdict = "better" if bounds[0] > 0 else "worse" if bounds[1] < 0 else "not clearly better or worse"
+    gap = 100 * other["explained_far"]["first_minus_this"]
+    return (
+        f"{words}: the network is {verdict}, by {gap:+.1f} points "
+        f"({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f}). {_slope_words(main['methods'])}"
+    )
+
+
+def _slope_words(methods: Metrics) -> str:
+    slope = methods[NETWORK]["peaks"]["true_on_predicted"]
+    if slope is None:
+        return ""
+    limit = methods.get(TRUE_SLIP, {}).get("peaks", {}).get("true_on_predicted")
+    best = "" if limit is None else f" (the true slip, through the same Green's functions: {limit:.2f})"
+    if 0.95 <= slope <= 1.05:
+        return f"It neither under- nor over-predicts large waves: slope of true on predicted peaks {slope:.2f}{best}."
+    verb = "under" if slope > 1 else "over"
+    return f"It {verb}-predicts large waves: true peaks grow {slope:.2f} times as fast as predicted ones{best}."
+
+
+def _key_numbers(metrics: Metrics, main: Metrics) -> list[KeyNumber]:
+    own = main["methods"][NETWORK]
+    interval = own.get("explained_far", {}).get("interval")
+    seconds = metrics["seconds_per_event"][NETWORK]
+    detail = f"95 % interval over events {interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
+    return [
+        KeyNumber(number_text(own["explained"]["far"]), "explained variance of the wave to come", detail),
+        KeyNumber(
+            number_text(own["peaks"]["true_on_predicted"], 2),
+            "slope of true on predicted peaks",
+            "1 is right; above 1 large waves are under-predicted",
+        ),
+        KeyNumber(
+            number_text(own["mw"]["mae_mw"], 2),
+            "mean absolute error of Mw",
+            f"mean error {number_text(own['mw']['mean_mw'], 2, '+')}",
+        ),
+        KeyNumber(time_text(seconds["alone"]), "for one event", f"{time_text(seconds['batch'])} an event in a batch"),
+    ]
+
+
+def _notices(judged: JudgedDart) -> list[str]:
+    notices = [simulated_notice()] * judged.info.simulated
+    if judged.from_slip:
+        notices.append(
+            "No waves in the data: truth is what the true slip makes by the very Green's functions of the inversion, "
+            "which flatters every answer."
+        )
+    if judged.seen:
+        notices.append(
+            f"Seen before: {count(judged.seen, 'earthquake')} of this data set also stood in the training data; scores "
+            "are not those of new events."
+        )
+    if not judged.own and judged.seen is None:
+        notices.append(
+            "The training data is not where it was: no smoothed NNLS, no hybrid, no mean slip, and nobody checked "
+            "whether events of this data set were trained on."
+        )
+    return notices
+
+
+def _scores_section(judged: JudgedDart, metrics: Metrics) -> Section:
+    parts, main = metrics["splits"], metrics["splits"][judged.main]
+    header = ["", "explained", "95 % interval", "network better by", "slip MSE (m²)", "/ constant", "time"]
+    rows, dots = [], []
+    for name, found in main["methods"].items():
+        beside = found.get("explained_far", {})
+        interval, gap = beside.get("interval"), beside.get("first_minus_this_interval")
+        better = f"{beside['first_minus_this']:+.3f} ({gap[0]:+.3f} to {gap[1]:+.3f})" if gap else ""
+        between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
+        seconds = metrics["seconds_per_event"].get(name)
+        rows.append(
+            [SHORT[name], number_text(found["explained"]["far"]), between, better, number_text(found["mse_m2"], 2),
+             number_text(found["mse_ratio"]), time_text(seconds["alone"]) if seconds else ""]
+        )  # fmt: skip
+        dots.append((name, found["explained"]["far"], interval))
+    tables = [
+        Table(header, rows, f"All answers, {PARTS[judged.main]} ({count(main['events'], 'earthquake')})", strong=[0])
+    ]
+    if len(parts) > 1:
+        header = ["explained variance", *(f"{PARTS[part]} ({found['events']:,})" for part, found in parts.items())]
+        body = [
+            [SHORT[name], *(number_text(found["methods"][name]["explained"]["far"]) for found in parts.values())]
+            for name in main["methods"]
+        ]
+        tables.append(Table(header, body, "By part of the data", strong=[0]))
+    text = [
+        f"Explained variance is 1 - SSE / SS, pooled over events, of the wave after minute {metrics['window_min']} at "
+        f"{listed(metrics['far'])}, which lie ahead; 1 is perfect, 0 is no better than calm, below 0 is worse. The "
+        "hybrid is NNLS pulled towards the network; mean slip is the mean of the training weights, whatever was "
+        "recorded, and the constant that slip errors are compared with. Time is of one event alone."
+    ]
+    if TRUE_SLIP in main["methods"]:
+        text.append(
+            "True slip is no answer, but what the true slip itself gives through the Green's functions that all "
+            "answers use: what it leaves is the error of these functions, which no better slip takes away."
+        )
+    if metrics["members"] > 1:
+        spread = metrics["member_explained_far"]
+        text.append(
+            f"The network is an ensemble: its {metrics['members']} members alone reach {spread['mean']:.3f} with a "
+            f"deviation of {spread['std']:.3f} over seeds."
+        )
+    title = f"Wave to come explained, {PARTS[judged.main]}"
+    caption = "Explained variance at the gauges ahead; bars are 95 % intervals from resampling events."
+    pictures = [Picture("scores", dart_figures.scores_by_method(dots, title), caption), loss_picture(judged)]
+    return Section("How good it is", text, tables, pictures)
+
+
+def _words(judged: JudgedDart) -> str:
+    kind = judged.run.config.job.model.kind
+    name = _MODELS.get(kind, kind)
+    return name if judged.run.members == 1 else f"{name} ensemble of {judged.run.members}"
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f"; 95 % interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"

@@ -1,0 +1,1 @@
+"""Studies over many fits: comparison, learning curve, ablation, leaks, epochs, windows."""

@@ -1,0 +1,190 @@
+"""The epoch study: train long, watch all three splits, see where overfitting starts and what stopping there is worth.
+
+The test curve is drawn after the fact and chooses nothing: the best epoch is that of the validation loss.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from seis_tf import tasks
+from seis_tf.dataset.shards import SPLITS
+from seis_tf.evaluation.report.page import (
+    KeyNumber,
+    Picture,
+    Report,
+    Section,
+    Table,
+    simulated_notice,
+    ungrouped_notice,
+    write_report,
+)
+from seis_tf.evaluation.report.units import MODEL_NAMES
+from seis_tf.evaluation.stats.folds import Fold
+from seis_tf.evaluation.studies import figures, fitting
+from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES
+from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
+from seis_tf.files import write_atomically, write_json
+from seis_tf.settings.training import TrainJob
+from seis_tf.training.loop import Member, fit
+from seis_tf.training.optimizers import Optimizer
+from seis_tf.training.stack import compiled
+
+_POINTS = 600  # of the curves, at most
+_PARTS = {"train": "training", "valid": "validation", "test": "test"}
+
+
+def epoch_study(
+    dataset: Path | str,
+    job: TrainJob,
+    out: Path | str,
+    *,
+    epochs: int = 3000,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """Trains one model on the train split for long, without early stopping.
+
+    Args:
+        dataset: the data set's folder.
+        job: model and training; its number of epochs, early stopping and what it keeps are not used.
+        out: folder for `epochs.csv`, `epochs.json`, `figures/` and `report.html`.
+        epochs: how long.
+        progress: told the epochs done and in all.
+
+    Returns:
+        The content of `epochs.json`.
+
+    Raises:
+        ValueError: the model is not for the data set's task, or a loss or weight is not finite.
+    """
+    changes = {"epochs": epochs, "early_stopping": None, "keep": "best", "monitor": "val_loss", "members": 1}
+    job = job.model_copy(update={"training": job.training.model_copy(update=changes)})
+    table = fitting.load_table(job, dataset, SPLITS)
+    train = table.rows["train"]
+    data, loss = tasks.data_of(job, table, train), tasks.loss_of(job, table, train)
+    settings = job.training
+    model = tasks.build(job.model, table.info, seed=settings.seed, l2=settings.l2)
+    optimizer = Optimizer(settings.optimizer, settings.momentum, settings.weight_decay, settings.clip_norm)
+    # The very stack that the training uses, to look at the weights between its epochs.
+    stack = compiled(model, optimizer, loss, data.transform)
+    inputs, targets = [tf.constant(v) for v in data.inputs], tf.constant(data.targets)
+    rows: list[dict[str, float]] = []
+
+    def watch(state) -> None:
+        if state.epoch % max(epochs // _POINTS, 1) == 0 or state.epoch in (1, epochs):
+            each = loss(targets, tf.constant(stack.predict(state.state, inputs)[0])).numpy()
+            rows.append({"epoch": state.epoch} | {part: float(each[r].mean()) for part, r in table.rows.items()})
+        progress(state.epoch, epochs)
+
+    member = Member(train, table.rows["valid"], settings.seed)
+    fitted = fit([model], data, [member], settings, loss, metrics=tasks.metrics_of(job.model), on_epoch=watch)
+    fold = Fold(train, table.rows["valid"], table.rows["test"])
+    scored = {}
+    for name, state in (("best", fitted.progress.best), ("last", fitted.progress.state)):
+        outputs = stack.predict(state, inputs)[0]
+        done = Trained(Trial(0, settings.seed, fold), outputs, [], 0)
+        scored[name] = {part: fitting.score(job, table, done, r) for part, r in table.rows.items()}
+    result = {
+        "dataset": str(dataset),
+        "job": job.model_dump(mode="json"),
+        "score": fitting.main_score(job)[0],
+        "epochs": epochs,
+        "best_epoch": int(fitted.progress.best_epoch[0]),
+        "overfitting_starts": overfitting_start(rows),
+        "best": scored["best"],
+        "last": scored["last"],
+        "simulated": table.info.simulated,
+        "grouped": table.info.grouped,
+        "seconds": fitted.seconds,
+    }
+    result = fitting.jsonable(result)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "epochs.csv", _as_csv(rows).encode())
+    write_report(out, _report(result, rows, Path(dataset).resolve().name))
+    write_json(out / "epochs.json", result)
+    return result
+
+
+def overfitting_start(rows: list[dict[str, float]]) -> int | None:
+    """The epoch from which the validation loss, smoothed over 2 % of the training, only goes up from its lowest value.
+
+    Args:
+        rows: of the curves, with "epoch" and "valid".
+
+    Returns:
+        The epoch of the lowest smoothed value; None when that is within the last twentieth of the training, where
+        nobody can tell yet.
+    """
+    values = np.array([row["valid"] for row in rows])
+    half = max(len(values) // 100, 0)
+    padded = np.pad(values, half, mode="edge")
+    smooth = np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
+    lowest = int(smooth.argmin())
+    return None if lowest >= 0.95 * (len(values) - 1) else int(rows[lowest]["epoch"])
+
+
+def _as_csv(rows: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *(f"{part}_loss" for part in SPLITS)])
+    writer.writerows([row["epoch"], *(row[part] for part in SPLITS)] for row in rows)
+    return text.getvalue()
+
+
+def _report(result: dict[str, Any], rows: list[dict[str, float]], dataset: str) -> Report:
+    curves = {words: np.array([row[part] for row in rows]) for part, words in _PARTS.items()}
+    figure = figures.epoch_study(np.array([row["epoch"] for row in rows]), curves, result["best_epoch"], "loss")
+    names = list(result["best"]["test"])
+    table = [
+        [f"{when} epoch, {words}", *(f"{result[when][part][n]:.3f}" for n in names)]
+        for when in ("best", "last")
+        for part, words in _PARTS.items()
+    ]
+    best, last = (result[when]["test"][result["score"]] for when in ("best", "last"))
+    start = result["overfitting_starts"]
+    words = (
+        "The validation loss is still falling at the end"
+        if start is None
+        else f"Overfitting starts about epoch {start}"
+    )
+    score = SCORE_NAMES[result["score"]]
+    return Report(
+        title=f"Long training of {MODEL_NAMES[result['job']['model']['kind']]} on {dataset}",
+        asked=f"How many epochs are enough, and what does training on to epoch {result['epochs']:,} cost?",
+        answer=(
+            f"{words}. The best epoch on validation records is {result['best_epoch']:,}: its {score} on test records "
+            f"is {best:.3f}, that of the last epoch {last:.3f}."
+        ),
+        key_numbers=[
+            KeyNumber(f"{result['best_epoch']:,}", "best epoch on validation"),
+            KeyNumber(f"{best:.3f}", f"{score} there, test"),
+            KeyNumber(f"{last:.3f}", f"{score} at the end, test"),
+        ],
+        notices=[simulated_notice()] * result["simulated"] + [ungrouped_notice()] * (not result["grouped"]),
+        sections=[
+            Section(
+                "Three curves",
+                [],
+                [],
+                [Picture("epochs", figure, "Loss of whole splits with the weights of each epoch.")],
+            ),
+            Section("At the best epoch and at the end", [], [Table(["", *map(SCORE_NAMES.get, names)], table)]),
+            Section(
+                "Method",
+                [
+                    "One model, trained on the training split without early stopping. The curves are losses without "
+                    "dropout and without penalties. Test records are looked at after the fact and choose nothing. The "
+                    "start of overfitting is the lowest point of the validation loss smoothed over 2 % of the "
+                    "training.",
+                    f"{result['epochs']:,} epochs took {result['seconds']:.0f} s.",
+                ],
+            ),
+        ],
+    )

@@ -1,0 +1,230 @@
+"""Many fits of one job, over folds, seeds and training sizes, as few stacks of models: what the studies are made of.
+
+Fits that share their data are trained as one stack where the architecture allows it; the compiled step is the same for
+all folds, seeds and sizes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from seis_tf import tasks
+from seis_tf.dataset import shards, tables
+from seis_tf.dataset.shards import SPLITS
+from seis_tf.evaluation.stats import scores
+from seis_tf.evaluation.stats.folds import Fold
+from seis_tf.settings.training import TrainJob
+from seis_tf.training.loop import Fit, Member, fit, smaller_is_better
+
+Progress = Callable[[int, int], None]
+CLASSIFIER_FEATURES = (*tasks.WAVEFORM_FEATURES, "station", "record_id", "snr_db", "peak_amplitude")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fit that is wanted.
+
+    Attributes:
+        fold: number of the fold.
+        seed: of initial weights, order and dropout.
+        rows: what is fitted to, chosen by, and tested on.
+        size: which of several training sizes this is.
+    """
+
+    fold: int
+    seed: int
+    rows: Fold
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One fit that was done.
+
+    Attributes:
+        trial: what was wanted.
+        outputs: of the model for every record of the table [record, ...].
+        history: scores by epoch.
+        best_epoch: by what the training monitors.
+    """
+
+    trial: Trial
+    outputs: np.ndarray
+    history: list[dict[str, float]]
+    best_epoch: int
+
+
+@dataclass
+class Seconds:
+    """Where the time of a study went.
+
+    Attributes:
+        fitting: epochs, without the first one's compilation.
+        setup: building models and compiling.
+        fits: how many models were fitted.
+    """
+
+    fitting: float = 0.0
+    setup: float = 0.0
+    fits: int = 0
+
+
+def load_table(job: TrainJob, dataset: Path | str, splits: Sequence[str] = SPLITS) -> tables.Table:
+    """The records of a study in memory, with what scores and folds need.
+
+    Raises:
+        ValueError: the model is not for the data set's task.
+    """
+    if not tasks.is_classifier(job.model):
+        return tasks.load_table(job, dataset, tuple(splits))
+    shards.open_dataset(dataset, task="waveforms")
+    extra = ("waveform",) if job.training.augment.active else ()
+    return tables.load(dataset, splits, CLASSIFIER_FEATURES + extra)
+
+
+def labels_of(table: tables.Table) -> np.ndarray:
+    """Class of each record; all 0 for a task without classes."""
+    return table["label"] if "label" in table.columns else np.zeros(len(table["group"]), np.int64)
+
+
+def groups_of(table: tables.Table, by: str) -> np.ndarray:
+    """What is kept whole by the folds: the event ("group") or the station of each record.
+
+    Raises:
+        ValueError: another word, or a data set without stations.
+    """
+    if by == "group":
+        return table["group"]
+    if by != "station":
+        raise ValueError(f"folds by: expected group or station, received {by!r}")
+    stations = table.columns.get("station", np.array([""]))
+    if not np.all(stations != ""):
+        raise ValueError("folds by station: expected the station of every record, received records without one")
+    return stations
+
+
+def in_all(progress: Progress, number: int, count: int) -> Progress:
+    """The progress of one of several equal parts, in hundredths."""
+    return lambda done, total: progress(100 * number + 100 * done // max(total, 1), 100 * count)
+
+
+def fit_trials(
+    job: TrainJob, table: tables.Table, trials: Sequence[Trial], progress: Progress = lambda done, total: None
+) -> tuple[list[Trained], Seconds]:
+    """Fits all trials.
+
+    Args:
+        job: model and training; its own seed and members are not used.
+        table: the records.
+        trials: what is wanted.
+        progress: told the epochs done and the epochs in all, over all stacks.
+
+    Returns:
+        The fits in the order of the trials, and where the time went.
+
+    Raises:
+        ValueError: a loss or a weight is not finite.
+    """
+    job, trials = _without_idle_validation(job, trials)
+    seconds, done = Seconds(fits=len(trials)), {}
+    stacks = _stacks(job, table, trials)
+    total = len(stacks) * job.training.epochs
+    built: dict[int, keras.Model] = {}  # by seed: folds and sizes start from the same weights
+    # One loss for all: its scale is a constant of the compiled step.
+    loss = tasks.loss_of(job, table, trials[0].rows.train)
+    for number, places in enumerate(stacks):
+        chosen = [trials[i] for i in places]
+        started = time.perf_counter()
+        data = tasks.data_of(job, table, chosen[0].rows.train)
+        for seed in {trial.seed for trial in chosen} - built.keys():
+            built[seed] = tasks.build(job.model, table.info, seed=seed, l2=job.training.l2)
+        models = [built[trial.seed] for trial in chosen]
+        members = [Member(t.rows.train, t.rows.valid, t.seed) for t in chosen]
+        prepared = time.perf_counter() - started
+        base = number * job.training.epochs
+        fitted = fit(
+            models, data, members, job.training, loss,
+            metrics=tasks.metrics_of(job.model), on_epoch=lambda p, base=base: progress(base + p.epoch, total),
+        )  # fmt: skip
+        epochs = [row["seconds"] for row in fitted.progress.history[0]]
+        compiling = max(fitted.first_step_seconds - (float(np.median(epochs[1:])) if len(epochs) > 1 else 0.0), 0.0)
+        seconds.setup += prepared + compiling
+        seconds.fitting += fitted.seconds - compiling
+        for i, outputs, k in zip(places, predict_members(fitted, data.inputs), range(len(places)), strict=True):
+            best = int(fitted.progress.best_epoch[k])
+            done[i] = Trained(trials[i], outputs, fitted.progress.history[k], best)
+    return [done[i] for i in range(len(trials))], seconds
+
+
+def predict_members(fitted: Fit, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Outputs [member, record, ...] of all records; members that can't be mapped answer one after the other."""
+    tensors = [tf.constant(v) for v in inputs]
+    members = fitted.progress.members
+    if fitted.stack.stackable:
+        return fitted.stack.predict(fitted.state, tensors)
+    return np.concatenate([fitted.stack.predict(fitted.state.part([k]), tensors) for k in range(members)])
+
+
+def score(job: TrainJob, table: tables.Table, trained: Trained, rows: np.ndarray) -> dict[str, float]:
+    """Scores of one fit on some records.
+
+    Classifiers: the headline scores. DART: `mse`, m^2, of the slip, and `mse_ratio`, its ratio to that of always
+    answering the mean slip of the training records.
+    """
+    if tasks.is_classifier(job.model):
+        n_classes = len(table.info.class_names)
+        return scores.headline_scores(
+            table["label"][rows], scores.check_probabilities(table["label"][rows], trained.outputs[rows], n_classes)
+        )
+    slip = table["weights_m"]
+    constant = slip[trained.trial.rows.train].mean(axis=0, dtype=np.float64)
+    mse = float(np.mean(np.square(trained.outputs[rows].astype(np.float64) - slip[rows])))
+    return {"mse": mse, "mse_ratio": mse / float(np.mean(np.square(constant - slip[rows])))}
+
+
+def main_score(job: TrainJob) -> tuple[str, bool]:
+    """The score that stands for a task, and whether larger is better."""
+    score = "balanced_accuracy" if tasks.is_classifier(job.model) else "mse"
+    return score, not smaller_is_better(score)
+
+
+def jsonable(value: Any) -> Any:
+    """Arrays and NumPy numbers as what JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _without_idle_validation(job: TrainJob, trials: Sequence[Trial]) -> tuple[TrainJob, list[Trial]]:
+    """Where training chooses nothing by validation records, they are fitted to as well."""
+    if job.training.keep == "best" or job.training.early_stopping is not None:
+        return job, list(trials)
+    job = job.model_copy(update={"training": job.training.model_copy(update={"monitor": "loss"})})
+    nothing = np.array([], int)
+    merged = []
+    for trial in trials:
+        train = np.sort(np.concatenate([trial.rows.train, trial.rows.valid]))
+        merged.append(replace(trial, rows=Fold(train, nothing, trial.rows.test)))
+    return job, merged
+
+
+def _stacks(job: TrainJob, table: tables.Table, trials: Sequence[Trial]) -> list[list[int]]:
+    """Trials that are trained together: of one size, and of one data where that depends on the training records."""
+    own_data = tasks.is_classifier(job.model) and (
+        table.info.job["standardise"] == "dataset" or job.training.class_weights != "none"
+    )
+    groups: dict[tuple, list[int]] = {}
+    for i, trial in enumerate(trials):
+        key = (trial.size, trial.rows.train.tobytes() if own_data else b"")
+        groups.setdefault(key, []).append(i)
+    return list(groups.values())

@@ -1,0 +1,1 @@
+"""One training loop for one model or a stack of models."""

@@ -1,0 +1,1 @@
+"""The job `waveforms`, from record files to a trained network's input."""

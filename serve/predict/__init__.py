@@ -1,0 +1,1 @@
+"""Files to an exported model's answers."""

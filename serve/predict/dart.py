@@ -1,0 +1,306 @@
+"""Buoy records -> slip, magnitude and the wave to come, of an exported DART model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seis_tf.dart import enough
+from seis_tf.dart.buoy_files import parse_origin, read_records
+from seis_tf.dart.event_arrays import read_json
+from seis_tf.dart.unit_sources import GreensFunctions, load_greens
+from seis_tf.dart.windows import DartEvent, check_levels, event_from_records, outside_region
+from seis_tf.files import write_atomically
+from seis_tf.names import check_names
+from seis_tf.serve.export.dart_graph import GREENS_FILE
+from seis_tf.serve.predict.uploads import EVENT_FILE
+from seis_tf.settings.data import DartRecordSettings
+from seis_tf.settings.training import AnswerSettings
+
+if TYPE_CHECKING:
+    from seis_tf.serve.predict.waveforms import Answer, Exported
+
+_BAND_LEVEL = 0.8  # of the intervals that are drawn
+
+
+@dataclass(frozen=True)
+class Event:
+    """What is known of an earthquake beside its records.
+
+    Attributes:
+        origin_time: ISO 8601, or None.
+        epicentre: degrees east and north, or None.
+        latency_min: minutes before the window's end that have not been delivered yet.
+    """
+
+    origin_time: str | None = None
+    epicentre: tuple[float, float] | None = None
+    latency_min: float = 0.0
+
+
+def predict_files(
+    exported: Exported,
+    files: list[Path],
+    buoy_names: Sequence[str] | None,
+    about: Event,
+    figures: Path | str | None = None,
+    strict: bool = False,
+) -> list[Answer]:
+    """Answers for buoy files; records with dates are detided as the training's settings say.
+
+    Files that lie beside an `event.json` (`origin_time`, and `epicentre_lonlat`) are that event's; all others are one
+    event's. What `about` says goes before what the file says. With `buoy_names` only these buoys' records are taken.
+    A file that can't be used is left out, and the answer says why; its buoy is masked.
+
+    Raises:
+        ValueError: no file of an event can be used, a window without samples, no origin time where one is needed; if
+            `strict`, any file that can't be used.
+    """
+    greens = _greens(exported)
+    answers = []
+    for name, paths, known in _events(files, about):
+        origin = parse_origin(known.origin_time) if known.origin_time else None
+        records, unreadable = read_records(paths, strict=strict)
+        if buoy_names is not None:
+            records = [record for record in records if record.buoy in buoy_names]
+        settings = _settings(exported, known.latency_min)
+        event = event_from_records(name, records, settings, greens, origin, strict=strict, left_out=unreadable)
+        answers += _answers(exported, [event], greens, known, figures)
+    return answers
+
+
+def predict_arrays(
+    exported: Exported,
+    levels: np.ndarray,
+    buoy_names: Sequence[str] | None,
+    about: Event,
+    figures: Path | str | None = None,
+) -> list[Answer]:
+    """Answers for windows [minute, buoy] or [event, minute, buoy] of detided water column with NaN.
+
+    Raises:
+        ValueError: buoys in another order or not named, another window, levels that can't be water column.
+    """
+    settings, greens = _settings(exported, about.latency_min), _greens(exported)
+    check_names(f"{exported.folder}: buoys", settings.buoys, buoy_names)
+    shape = (settings.window_min // settings.step_min, len(settings.buoys))
+    if levels.ndim not in (2, 3) or levels.shape[-2:] != shape:
+        raise ValueError(
+            f"records: expected [.., {shape[0]} steps of {settings.step_min} min, {shape[1]} buoys], "
+            f"received shape {levels.shape}"
+        )
+    windows = levels.reshape(-1, *shape).astype(np.float32)
+    undelivered = np.arange(1, shape[0] + 1) * settings.step_min > settings.window_min - about.latency_min
+    events = []
+    for number, window in enumerate(windows):
+        mask = ~np.isnan(window) & ~undelivered[:, None]
+        event = DartEvent(f"event {number}", settings.buoys, np.where(mask, window, 0), mask)
+        check_levels(event.window_m, mask, settings.max_level_m, event.event_id)
+        events.append(event)
+    return _answers(exported, events, greens, about, figures)
+
+
+def predict_event(
+    exported: Exported, event: DartEvent, greens: GreensFunctions, about: Event, answer: dict[str, np.ndarray]
+) -> Answer:
+    """One event's answer in words and numbers.
+
+    Returns:
+        `record`, `valid` (whether an answer is given), `reason` (why none is), `mw`, `weights_m` by source, `peak_m`
+        and `peak_minute` of what comes after the window by gauge, `forecast_m` by gauge (a list, a value a minute from
+        minute 0 on), `samples` by buoy (there / in the window), `buoys_used`, `left_out` (records that were not used,
+        each with its reason), `notes` (on records that were), `outside` (whether the source is outside the trained
+        region), `region` (why), `causal`; of an ensemble also `mw_spread`, `weights_m_spread`; with intervals `mw_50`,
+        `peak_m_80` and so on as (lower, upper), or None with `intervals_reason`. Where no answer is given `mw` is None
+        and what is by source or gauge is empty.
+    """
+    metadata = exported.metadata
+    near = greens.select(None, event.buoy_names)
+    region = outside_region(
+        near,
+        epicentre_lonlat=about.epicentre and (about.epicentre[0] % 360, about.epicentre[1]),
+        window_m=event.window_m,
+        mask=event.mask,
+    )
+    reason, without_intervals = reasons(metadata, event, answer)
+    valid = not reason
+    found: Answer = {
+        "record": event.event_id,
+        "valid": valid,
+        "mw": float(answer["mw"]) if valid else None,
+        "outside": region.outside,
+        "region": region.reason,
+        "causal": event.causal,
+        "samples": {
+            name: f"{int(there.sum())}/{len(there)}" for name, there in zip(event.buoy_names, event.mask.T, strict=True)
+        },
+        "buoys_used": list(event.buoys_used),
+        "left_out": list(event.left_out),
+        "notes": list(event.notes),
+    }
+    found |= _numbers(metadata, answer if valid else None)
+    if metadata["interval_levels"]:
+        found["intervals_reason"] = without_intervals
+        found |= _interval_ends(metadata, None if without_intervals else answer)
+    return found | {"reason": reason}
+
+
+def reasons(metadata: Mapping[str, Any], event: DartEvent, answer: Mapping[str, np.ndarray]) -> tuple[str, str]:
+    """Why no answer is given, and why no intervals are; "" where they are.
+
+    Args:
+        metadata: of the model; one that was exported before records had to hold enough answers all of them.
+        event: what was recorded.
+        answer: the model's outputs for this event.
+    """
+    valid = bool(answer["valid"])
+    if "answer" not in metadata:
+        bad = "" if valid else "no sample, or levels that can't be metres of water column"
+        return bad, bad
+    limits = AnswerSettings.model_validate(metadata["answer"])
+    reason = ""
+    if not valid:
+        # The graph has decided; the words add the record's own numbers.
+        reason = enough.why_no_magnitude(event.window_m, event.mask, float(answer["mw"]), limits)
+        stated = answer["reason"].decode()
+        reason = reason if reason.startswith(stated) else stated
+    if not valid or bool(answer.get("has_intervals", True)):
+        return reason, reason and "no intervals: there is no magnitude"
+    return reason, enough.why_no_intervals(event.mask, event.buoy_names, limits) or answer["intervals_reason"].decode()
+
+
+def _numbers(metadata: Mapping[str, Any], answer: Mapping[str, np.ndarray] | None) -> Answer:
+    """What an answer has by source and by gauge; empty without one."""
+    names = ("peak_m", "peak_minute", "weights_m", "forecast_m")
+    if answer is None:
+        return {name: {} for name in names}
+    sources, gauges, wave = metadata["source_names"], metadata["forecast_gauges"], answer["forecast_m"]
+    first = metadata["window_min"] + 1
+    found: Answer = {
+        "peak_m": _by(gauges, answer["peak_m"]),
+        "peak_minute": _by(gauges, first + wave[first:].argmax(axis=0)),
+        "weights_m": _by(sources, answer["weights_m"]),
+        "forecast_m": dict(zip(gauges, wave.T.tolist(), strict=True)),
+    }
+    if "mw_spread" in answer:
+        found["mw_spread"] = float(answer["mw_spread"])
+        found["weights_m_spread"] = _by(sources, answer["weights_m_spread"])
+    return found
+
+
+def _interval_ends(metadata: Mapping[str, Any], answer: Mapping[str, np.ndarray] | None) -> Answer:
+    """Ends of the intervals of magnitude and peaks; None where they are withheld."""
+    found: Answer = {}
+    for k, level in enumerate(metadata["interval_levels"]):
+        percent = round(100 * level)
+        found[f"mw_{percent}"] = answer and [float(answer[f"mw_{end}"][k]) for end in ("lower", "upper")]
+        if answer is None:
+            found[f"peak_m_{percent}"] = None
+        elif "peak_m_lower" in answer:
+            ends = [answer[f"peak_m_{end}"][:, k] for end in ("lower", "upper")]
+            found[f"peak_m_{percent}"] = _by(metadata["forecast_gauges"], np.stack(ends, axis=1))
+    return found
+
+
+def _events(files: list[Path], about: Event) -> Iterator[tuple[str, list[Path], Event]]:
+    """Name, files and what is known of each event."""
+    folders = {file.parent: {} for file in files}
+    for folder in folders:
+        if (folder / EVENT_FILE).is_file():
+            folders[folder] = read_json(folder / EVENT_FILE)
+    for folder, found in folders.items():
+        paths = [file for file in files if file.parent == folder and file.name != EVENT_FILE]
+        if found and paths:
+            origin, epicentre = found.get("origin_time"), found.get("epicentre_lonlat")
+            yield (
+                folder.name,
+                paths,
+                Event(about.origin_time or origin, about.epicentre or epicentre, about.latency_min),
+            )
+    rest = [file for file in files if not folders[file.parent]]
+    if rest:
+        yield rest[0].stem if len(rest) == 1 else rest[0].parent.name, rest, about
+
+
+def draw(
+    folder: Path,
+    metadata: Mapping[str, Any],
+    event: DartEvent,
+    greens: GreensFunctions,
+    answer: Answer,
+    band_m: Sequence[np.ndarray] | None = None,
+) -> None:
+    """Writes <event>-waves.png (record, fit and forecast) and <event>-slip.png (map of the slip) into a folder.
+
+    Where no answer is given the first shows the record alone, and there is no second.
+
+    Args:
+        folder: made if it is not there.
+        metadata: of the model.
+        event: what was recorded.
+        greens: functions of the model.
+        answer: as `predict_event` gives it.
+        band_m: ends of the 80 % intervals of the wave, each [minute, gauge].
+    """
+    from seis_tf.evaluation.dart import figures as dart_figures
+    from seis_tf.evaluation.dart import maps as dart_maps
+    from seis_tf.evaluation.report.page import as_png
+
+    gauges, valid = metadata["forecast_gauges"], answer["valid"]
+    waves = {"network": np.stack([answer["forecast_m"][name] for name in gauges], axis=1)} if valid else {}
+    title = f"{event.event_id}: Mw {answer['mw']:.2f}" if valid else f"{event.event_id}: {answer['reason']}"
+    title += ", outside the trained region" if answer["outside"] else ""
+    figures = {}
+    figures["waves"] = dart_figures.event_waves(
+        event.window_m, event.mask, event.buoy_names, gauges, waves, metadata["window_min"], title,
+        step_min=metadata["step_min"], band_m=band_m, last_min=min(240, metadata["forecast_minutes"] - 1),
+    )  # fmt: skip
+    if valid:
+        slip = {"slip": np.array(list(answer["weights_m"].values()))}
+        if "weights_m_spread" in answer:
+            slip["deviation of the members"] = np.array(list(answer["weights_m_spread"].values()))
+        figures["slip"] = dart_maps.slip_maps(slip, greens.select(None, gauges), dart_maps.packaged_bathymetry(), title)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        write_atomically(folder / f"{event.event_id}-{name}.png", as_png(figure))
+
+
+def _answers(
+    exported: Exported, events: list[DartEvent], greens: GreensFunctions, about: Event, figures: Path | str | None
+) -> list[Answer]:
+    level = np.stack([event.window_m for event in events])
+    mask = np.stack([event.mask for event in events]).astype(np.float32)
+    answer = exported.ask("masked", water_level_m=level, mask=mask)
+    found = []
+    for row, event in enumerate(events):
+        own = {name: values[row] for name, values in answer.items()}
+        found.append(predict_event(exported, event, greens, about, own))
+        if figures is not None:
+            band = None if found[-1].get("intervals_reason") else _band(exported.metadata, own)
+            draw(Path(figures), exported.metadata, event, greens, found[-1], band)
+    return found
+
+
+def _band(metadata: Mapping[str, Any], answer: dict[str, np.ndarray]) -> list[np.ndarray] | None:
+    if "forecast_m_lower" not in answer:
+        return None
+    number = metadata["interval_levels"].index(_BAND_LEVEL)
+    return [answer[f"forecast_m_{end}"][..., number] for end in ("lower", "upper")]
+
+
+def _settings(exported: Exported, latency_min: float) -> DartRecordSettings:
+    stored: dict[str, Any] = exported.metadata["preprocessing"]["record"]
+    limits = {"latency_min": max(latency_min, stored["latency_min"]), "max_level_m": exported.metadata["max_level_m"]}
+    return DartRecordSettings.model_validate(stored | limits)
+
+
+def _greens(exported: Exported) -> GreensFunctions:
+    return load_greens(exported.folder / "assets.extra" / GREENS_FILE)
+
+
+def _by(names: Sequence[str], values: np.ndarray) -> dict[str, float | int]:
+    return dict(zip(names, values.tolist(), strict=True))

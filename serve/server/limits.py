@@ -1,0 +1,124 @@
+"""What a client may send and how long it may take: body size, memory for all bodies together, slow senders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from seis_tf.serve.server.errors import Refused
+from seis_tf.settings.serving import ServerSettings
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+# A client that sends too much is let finish (and read the refusal) up to so many times the limit.
+_DISCARDED_TIMES = 8
+
+
+class BodyReader:
+    """Reads request bodies within the server's limits."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._most = round(settings.max_body_mb * 1e6)
+        self._most_held = round(settings.max_held_mb * 1e6)
+        self._timeout_s = settings.read_timeout_s
+        self._held = 0
+
+    async def read(self, scope: dict[str, Any], receive: Receive) -> bytes:
+        """The whole body of a request.
+
+        Raises:
+            Refused: HTTP 413 too large, 408 too slow, 503 too much at one time, 499 the client went away.
+        """
+        stated = _content_length(scope)
+        if stated > self._most and _expects_continue(scope):
+            raise self._too_large(stated)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._read(receive, stated)
+        except TimeoutError as err:
+            message = f"expected the whole request within {self._timeout_s:g} s"
+            raise Refused("DEADLINE_EXCEEDED", message, http_status=408) from err
+
+    async def _read(self, receive: Receive, stated: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused("CANCELLED", "the client went away")
+                part = message.get("body", b"")
+                size += len(part)
+                if max(size, stated) > self._most:
+                    # Read on without keeping it: a client that is cut off while it sends never sees the answer.
+                    self._release(parts)
+                    if size > _DISCARDED_TIMES * self._most or not message.get("more_body"):
+                        raise self._too_large(max(size, stated))
+                    continue
+                self._held += len(part)
+                parts.append(part)
+                if self._held > self._most_held:
+                    raise Refused("UNAVAILABLE", "too many large requests at one time")
+                if not message.get("more_body"):
+                    return b"".join(parts)
+        finally:
+            self._release(parts)
+
+    def _release(self, parts: list[bytes]) -> None:
+        self._held -= sum(map(len, parts))
+        parts.clear()
+
+    def _too_large(self, size: int) -> Refused:
+        message = f"request: expected at most {self._most} bytes, received {size}"
+        return Refused("RESOURCE_EXHAUSTED", message, http_status=413)
+
+
+def _content_length(scope: dict[str, Any]) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _expects_continue(scope: dict[str, Any]) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
+
+
+def patient_protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
+    """uvicorn's HTTP protocol, which closes connections that don't bring whole headers in time.
+
+    uvicorn itself waits for ever for a client that sends a header a minute.
+    """
+
+    class PatientProtocol(HttpToolsProtocol):
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._await_headers()
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            if self._timer is None:
+                self._await_headers()
+
+        def on_headers_complete(self) -> None:
+            self._cancel()
+            super().on_headers_complete()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._cancel()
+            super().connection_lost(exc)
+
+        def _await_headers(self) -> None:
+            self._timer = self.loop.call_later(header_timeout_s, self.transport.close)
+
+        def _cancel(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    return PatientProtocol
