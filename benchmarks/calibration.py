@@ -22,7 +22,8 @@ from seis_tf.evaluation.stats.folds import grouped_folds
 from seis_tf.evaluation.studies import fitting
 from seis_tf.evaluation.studies.fitting import Trial
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings, WaveformJob
-from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.waveforms.prepare import prepare_waveforms
 
 DATA = {

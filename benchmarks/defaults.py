@@ -136,8 +136,8 @@ def measure(tree: dict, data_changes: dict, table: tables.Table, seeds: int) -> 
         data = waveform_training.classification_data(table, job.training, train)
         members = [Member(train, valid, seed) for seed in range(seeds)]
         models = [tasks.build(job.model, table.info, seed=seed, l2=job.training.l2) for seed in range(seeds)]
-        loss = tasks.loss_of(job, table, train)
-        done = fit(models, data, members, job.training, loss, metrics=tasks.metrics_of(job.model))
+        task = tasks.task_of(job.model)
+        done = fit(models, data, members, job.training, task.loss(table, job, train), metrics=task.metrics)
         answers = done.stack.predict(
             done.state, [data.inputs[0]], rows=np.tile(test.astype(np.int32), (len(members), 1))
         )

@@ -29,8 +29,9 @@ from seis_tf.evaluation.studies import fitting
 from seis_tf.evaluation.studies.fitting import Trial
 from seis_tf.evaluation.studies.learning_curve import FRACTIONS
 from seis_tf.settings.data import DartJob
+from seis_tf.settings.networks import Conv1dSettings
 from seis_tf.settings.simulation import FakequakeSettings
-from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.synthetic import fakequake_files, fakequakes
 
 

@@ -150,8 +150,8 @@ def _judged(job: TrainJob, dataset: Path, out: Path) -> dict:
     run = runs.train(dataset, job, out, resume=out.is_dir())
     table = tasks.load_table(job, dataset, SPLITS)
     train, test = table.rows["train"], table.rows["test"]
-    answers = run.predict([v[test] for v in tasks.data_of(job, table, train).inputs])
-    scores, draws = (_classes if tasks.is_classifier(job.model) else _slip)(table, train, test, answers)
+    answers = run.predict([v[test] for v in tasks.task_of(job.model).data(table, job, train).inputs])
+    scores, draws = (_classes if job.model.task == "waveforms" else _slip)(table, train, test, answers)
     groups = table["group"][test]
     return {
         "records": len(test),

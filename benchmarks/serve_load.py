@@ -45,8 +45,9 @@ def export_models(place: Path) -> list[Path]:
     from seis_tf.runs import train
     from seis_tf.serve.export.export import export
     from seis_tf.settings.data import WaveformJob
+    from seis_tf.settings.networks import CnnSettings, MlpSettings
     from seis_tf.settings.simulation import LabquakeSettings
-    from seis_tf.settings.training import CnnSettings, MlpSettings, TrainingSettings, TrainJob
+    from seis_tf.settings.training import TrainingSettings, TrainJob
     from seis_tf.synthetic.labquakes import write_labquakes
     from seis_tf.waveforms.prepare import prepare_waveforms
 

@@ -69,7 +69,8 @@ def demo(out: Path, say: Say) -> Path:
 def waveform_part(out: Path) -> Part:
     """Labquakes, pulses and noise -> data set -> MLP and CNN, judged on events that they never saw."""
     from seis_tf import runs
-    from seis_tf.evaluation.waveforms import evaluation, plots
+    from seis_tf.evaluation import plots
+    from seis_tf.evaluation.evaluate import evaluate
     from seis_tf.synthetic.labquakes import write_labquakes
     from seis_tf.waveforms import prepare
 
@@ -84,7 +85,7 @@ def waveform_part(out: Path) -> Part:
         tree["training"] = tree.get("training", {}) | {"epochs": epochs, "batch_size": 32}
         run = out / f"labquakes-{kind}"
         runs.train(out / "labquakes-data", TrainJob.model_validate(tree), run)
-        score = evaluation.evaluate(run)["splits"]["test"]["balanced_accuracy"]
+        score = evaluate(run)["splits"]["test"]["balanced_accuracy"]
         part.lines.append(f"{kind.upper()}: balanced accuracy {score:.3f} on events that it never saw.")
         part.links.append((f"report of the {kind.upper()}", f"{run.name}/report.html"))
     return part
@@ -106,7 +107,7 @@ def dart_part(out: Path) -> Part:
     from seis_tf import runs
     from seis_tf.dart import prepare as dart_prepare
     from seis_tf.dart.unit_sources import load_greens
-    from seis_tf.evaluation.waveforms import evaluation
+    from seis_tf.evaluation.evaluate import evaluate
     from seis_tf.synthetic import fakequake_files, fakequakes
 
     greens = load_greens()
@@ -117,7 +118,7 @@ def dart_part(out: Path) -> Part:
     tree["training"]["epochs"] = 100
     run = out / "fakequakes-conv1d"
     runs.train(out / "fakequakes-data", TrainJob.model_validate(tree), run)
-    evaluation.evaluate(run)
+    evaluate(run)
     lines = ["600 simulated earthquakes; the published network, 100 epochs instead of its 300; NNLS beside it."]
     return Part("DART buoys", lines, [("report of the network and of least squares", f"{run.name}/report.html")])
 

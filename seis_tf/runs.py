@@ -65,6 +65,15 @@ class Run:
         """Trained weights of one member."""
         return sum(v.value.shape.num_elements() for v in self.model.trainable_variables) // self.members
 
+    def check_task(self, task: str) -> None:
+        """Refuses a run of another task.
+
+        Raises:
+            ValueError: names both.
+        """
+        if self.config.info.task != task:
+            raise ValueError(f"{self.folder}: expected a run of task {task}, received one of {self.config.info.task}")
+
     def predict(self, inputs: list[np.ndarray], batch_size: int = 256) -> np.ndarray:
         """Outputs of every member [member, record, ...]."""
         outputs = self.model.predict(inputs if len(inputs) > 1 else inputs[0], batch_size=batch_size, verbose=0)
@@ -102,17 +111,17 @@ def train(
     progress = _look_into(out, config, resume)
     if (out / "model.keras").is_file():
         return load_run(out)
-    task = tasks.task_of(job, dataset)
-    models = [tasks.build(job.model, config.info, seed=member.seed, l2=job.training.l2) for member in task.members]
-    check(models, task.members, job.training, task.metrics)
+    inputs = tasks.fit_inputs(job, dataset)
+    models = [tasks.build(job.model, config.info, seed=member.seed, l2=job.training.l2) for member in inputs.members]
+    check(models, inputs.members, job.training, inputs.metrics)
     # Nothing is written for a job that can't be trained.
     out.mkdir(parents=True, exist_ok=True)
     _write_config(out, config)
     checkpoint = _Checkpoint(out, on_epoch)
     try:
         done = fit(
-            models, task.data, task.members, job.training, task.loss,
-            metrics=task.metrics, progress=progress, on_epoch=checkpoint,
+            models, inputs.data, inputs.members, job.training, inputs.loss,
+            metrics=inputs.metrics, progress=progress, on_epoch=checkpoint,
         )  # fmt: skip
     except KeyboardInterrupt:
         checkpoint.save()

@@ -1,6 +1,6 @@
-"""From a training job to what `training.fit` needs: the model, the data, the members, the loss and the scores.
+"""The tasks there are, and from a training job to what `training.loop.fit` needs.
 
-The one place that knows both tasks; `train`, `compare`, `learning-curve` and `tune` all come through here.
+The one place that knows both jobs: `train`, the studies and `tune` come through here.
 """
 
 from __future__ import annotations
@@ -11,24 +11,22 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score
 
-from seis_tf.dart import networks as dart_networks
-from seis_tf.dart import training_data as dart_training
+from seis_tf.dart.task import TASK as DART
 from seis_tf.dataset import shards, tables
-from seis_tf.dataset.shards import DatasetInfo
-from seis_tf.settings.training import CnnSettings, MlpSettings, ModelSettings, SlipMlpSettings, TrainJob
-from seis_tf.training import losses
+from seis_tf.dataset.dataset_info import DatasetInfo
+from seis_tf.settings.networks import NetworkSettings
+from seis_tf.settings.training import TrainJob
 from seis_tf.training.loop import Data, Member, Metric
 from seis_tf.training.stack import Loss
-from seis_tf.waveforms import networks as waveform_networks
-from seis_tf.waveforms import training_data as waveform_training
+from seis_tf.training.task import Network, Task
+from seis_tf.waveforms.task import TASK as WAVEFORMS
 
-WAVEFORM_FEATURES = ("spectrogram", "label", "group")
+TASKS: dict[str, Task] = {task.name: task for task in (WAVEFORMS, DART)}
 
 
 @dataclass(frozen=True)
-class Task:
+class FitInputs:
     """All that `fit` is called with."""
 
     data: Data
@@ -37,31 +35,46 @@ class Task:
     metrics: dict[str, Metric]
 
 
-def task_of(job: TrainJob, dataset: Path | str) -> Task:
+def task_of(model: NetworkSettings) -> Task:
+    """The task that a network is for."""
+    return TASKS[model.task]
+
+
+def network_of(model: NetworkSettings) -> Network:
+    """How a network is built."""
+    return task_of(model).networks[model.kind]
+
+
+def fit_inputs(job: TrainJob, dataset: Path | str) -> FitInputs:
     """The training of a run: its members are fitted to the train split and scored on the valid split.
 
     Raises:
         ValueError: the model is not for the data set's task.
     """
-    table = load_table(job, dataset, ("train", "valid"), filled=True)
+    task, table = task_of(job.model), load_table(job, dataset, ("train", "valid"), filled=True)
     train, valid = table.rows["train"], table.rows["valid"]
     seeds = range(job.training.seed, job.training.seed + job.training.members)
     members = [Member(train, valid, seed) for seed in seeds]
-    return Task(data_of(job, table, train), members, loss_of(job, table, train), metrics_of(job.model))
+    return FitInputs(task.data(table, job, train), members, task.loss(table, job, train), task.metrics)
 
 
-def load_table(job: TrainJob, dataset: Path | str, splits: tuple[str, ...], *, filled: bool = False) -> tables.Table:
+def load_table(
+    job: TrainJob, dataset: Path | str, splits: tuple[str, ...], extra: tuple[str, ...] = (), *, filled: bool = False
+) -> tables.Table:
     """The records that this job trains on or is judged by, in memory.
+
+    Args:
+        job: says the features.
+        dataset: the data set's folder.
+        splits: that are read.
+        extra: further features.
 
     Raises:
         ValueError: the model is not for the data set's task; one of the splits is empty and should be `filled`.
     """
-    task = "waveforms" if is_classifier(job.model) else "dart"
-    shards.open_dataset(dataset, task=task)
-    if task == "dart":
-        return tables.load(dataset, splits, dart_training.FEATURES, filled=filled)
-    extra = ("waveform",) if job.training.augment.active else ()
-    return tables.load(dataset, splits, WAVEFORM_FEATURES + extra, filled=filled)
+    task = task_of(job.model)
+    shards.open_dataset(dataset, task=task.name)
+    return tables.load(dataset, splits, (*task.features(job), *extra), filled=filled)
 
 
 def record_names(dataset: Path | str, rows: Sequence[int]) -> list[str]:
@@ -77,72 +90,20 @@ def record_names(dataset: Path | str, rows: Sequence[int]) -> list[str]:
     return found
 
 
-def data_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Data:
-    """Inputs and targets for these training rows."""
-    if is_classifier(job.model):
-        return waveform_training.classification_data(table, job.training, train)
-    return dart_training.training_data(table, job, train)
-
-
 def possible_job(job: TrainJob, info: DatasetInfo) -> TrainJob:
     """The job without what a data set can't give; a warning says what was changed."""
-    return job if is_classifier(job.model) else dart_training.possible_job(job, info)
+    return task_of(job.model).possible_job(job, info)
 
 
-def loss_of(job: TrainJob, table: tables.Table, train: np.ndarray) -> Loss:
-    """What is minimised."""
-    if is_classifier(job.model):
-        return losses.cross_entropy
-    return dart_training.loss(table, job.training.loss, train)
-
-
-def loss_weights_of(job: TrainJob) -> tuple[float, float] | None:
-    """Weights of the loss's parts, where it has parts."""
-    return None if is_classifier(job.model) else dart_training.loss_weights(job.training.loss)
-
-
-def metrics_of(model: ModelSettings) -> dict[str, Metric]:
-    """Validation scores beside the loss."""
-    if not is_classifier(model):
-        return {"mse": lambda targets, outputs: float(np.mean((outputs - targets) ** 2))}
-    return {
-        "accuracy": lambda labels, p: float(np.mean(p.argmax(-1) == labels)),
-        "balanced_accuracy": lambda labels, p: float(balanced_accuracy_score(labels, p.argmax(-1))),
-    }
-
-
-def is_classifier(model: ModelSettings) -> bool:
-    """Whether the model is for task waveforms."""
-    return isinstance(model, (MlpSettings, CnnSettings))
-
-
-def build(settings: ModelSettings, info: DatasetInfo, *, seed: int = 0, l2: float = 0.0) -> keras.Model:
+def build(settings: NetworkSettings, info: DatasetInfo, *, seed: int = 0, l2: float = 0.0) -> keras.Model:
     """The network of these settings for this data set.
 
     Raises:
         ValueError: sizes that can't be.
     """
-    common = settings.model_dump(exclude={"kind"}) | {"seed": seed, "l2": l2}
-    if is_classifier(settings):
-        function = waveform_networks.mlp if isinstance(settings, MlpSettings) else waveform_networks.cnn
-        return function(info.feature("spectrogram").shape, len(info.class_names), **common)
-    window_min, n_buoys = info.feature("water_level_m").shape
-    function = dart_networks.slip_mlp if isinstance(settings, SlipMlpSettings) else dart_networks.conv1d
-    return function(window_min, n_buoys, len(info.source_names), **common)
+    return network_of(settings).build(settings, info, seed, l2)
 
 
-def parameter_formula(settings: ModelSettings, info: DatasetInfo) -> int:
+def parameter_formula(settings: NetworkSettings, info: DatasetInfo) -> int:
     """Trainable parameters by the closed formula."""
-    if isinstance(settings, MlpSettings):
-        return waveform_networks.mlp_parameters(
-            info.feature("spectrogram").shape, len(info.class_names), settings.hidden
-        )
-    if isinstance(settings, CnnSettings):
-        sizes = (settings.filters, settings.kernel, settings.pool, settings.stem, settings.dense)
-        return waveform_networks.cnn_parameters(info.feature("spectrogram").shape, len(info.class_names), *sizes)
-    window_min, n_buoys = info.feature("water_level_m").shape
-    if isinstance(settings, SlipMlpSettings):
-        return dart_networks.slip_mlp_parameters(window_min, n_buoys, len(info.source_names), settings.hidden)
-    channels = n_buoys * (2 if settings.use_mask else 1)
-    widths = dart_networks.conv1d_widths(window_min, settings.widths)
-    return dart_networks.conv1d_parameters(channels, len(info.source_names), widths, settings.dense)
+    return network_of(settings).parameters(settings, info)

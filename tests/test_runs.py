@@ -16,14 +16,8 @@ from tensorflow.core.util import event_pb2
 from seis_tf import runs, tasks
 from seis_tf.models.layers import StackMembers
 from seis_tf.runs import dataset_of, load_run, single_model, train
-from seis_tf.settings.training import (
-    AugmentSettings,
-    CnnSettings,
-    Conv1dSettings,
-    MlpSettings,
-    TrainingSettings,
-    TrainJob,
-)
+from seis_tf.settings.networks import CnnSettings, Conv1dSettings, MlpSettings
+from seis_tf.settings.training import AugmentSettings, TrainingSettings, TrainJob
 from seis_tf.training import loop
 from seis_tf.training.loop import fit
 
@@ -102,7 +96,7 @@ def test_history_and_tensorboard_have_each_epoch(run):
 
 
 def test_a_run_is_what_fit_gives_and_comes_back_from_its_folder(run, tiny_waveforms):
-    task = tasks.task_of(MLP, tiny_waveforms)
+    task = tasks.fit_inputs(MLP, tiny_waveforms)
     models = [tasks.build(MLP.model, run.config.info, seed=3)]
     done = fit(models, task.data, task.members, MLP.training, task.loss, metrics=task.metrics)
     assert_same_weights(weights(run), done.model(0, models[0]).get_weights())
@@ -257,7 +251,7 @@ def test_an_ensemble_is_its_members(tiny_waveforms, tmp_path):
     together = train(tiny_waveforms, with_training(members=3), tmp_path / "three")
     alone = train(tiny_waveforms, with_training(seed=4), tmp_path / "one")
     assert together.members == 3 and len(together.history) == 3
-    inputs = tasks.task_of(MLP, tiny_waveforms).data.inputs[0]
+    inputs = tasks.fit_inputs(MLP, tiny_waveforms).data.inputs[0]
     outputs = together.predict([inputs])
     assert outputs.shape == (3, len(inputs), 3)
     # The second member has the seed of the run of its own.
@@ -299,7 +293,7 @@ def test_a_dart_run(tiny_dart, tmp_path, every_epoch):
     with pytest.raises(Kill):
         train(tiny_dart, job, tmp_path / "a", on_epoch=stopping(2))
     assert_same_weights(weights(train(tiny_dart, job, tmp_path / "a", resume=True)), weights(whole))
-    data = tasks.task_of(job, tiny_dart).data
+    data = tasks.fit_inputs(job, tiny_dart).data
     outputs = whole.predict(list(data.inputs))
     assert outputs.shape == (1, len(data.targets), 3) and outputs.min() >= 0
 

@@ -6,22 +6,15 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from seis_tf import runs, tasks
 from seis_tf.dataset.shards import load_dataset
-from seis_tf.settings.training import (
-    AugmentSettings,
-    CnnSettings,
-    Conv1dSettings,
-    MlpSettings,
-    SlipMlpSettings,
-    TrainingSettings,
-    TrainJob,
-)
+from seis_tf.settings.networks import CnnSettings, Conv1dSettings, MlpSettings, SlipMlpSettings
+from seis_tf.settings.training import AugmentSettings, TrainingSettings, TrainJob
 from seis_tf.training import losses
 
 MLP = TrainJob(model=MlpSettings(hidden=(4,)), training=TrainingSettings(seed=7, members=3, l2=0.1))
 
 
 def test_members_differ_by_seed_and_train_on_train_alone(tiny_waveforms):
-    task, info = tasks.task_of(MLP, tiny_waveforms), load_dataset(tiny_waveforms)
+    task, info = tasks.fit_inputs(MLP, tiny_waveforms), load_dataset(tiny_waveforms)
     n_train, n_valid = info.splits["train"].records, info.splits["valid"].records
     assert [member.seed for member in task.members] == [7, 8, 9]
     for member in task.members:
@@ -39,13 +32,13 @@ def test_waveforms_are_read_only_where_they_are_changed(tiny_waveforms):
 def test_scores_are_sklearns():
     labels = np.array([0, 0, 0, 0, 1, 1, 2])
     probabilities = np.random.default_rng(1).dirichlet(np.ones(3), 7)
-    metrics = tasks.metrics_of(MLP.model)
+    metrics = tasks.task_of(MLP.model).metrics
     assert metrics["accuracy"](labels, probabilities) == accuracy_score(labels, probabilities.argmax(1))
     assert metrics["balanced_accuracy"](labels, probabilities) == pytest.approx(
         balanced_accuracy_score(labels, probabilities.argmax(1))
     )
     slip = np.array([[1.0, 2.0], [3.0, 4.0]])
-    assert tasks.metrics_of(Conv1dSettings())["mse"](slip, slip + 2) == 4.0
+    assert tasks.task_of(Conv1dSettings()).metrics["mse"](slip, slip + 2) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -60,7 +53,7 @@ def test_scores_are_sklearns():
     ],
 )
 def test_a_network_fits_its_data_set_and_its_formula(tiny_waveforms, tiny_dart, settings):
-    info = load_dataset(tiny_waveforms if tasks.is_classifier(settings) else tiny_dart)
+    info = load_dataset(tiny_waveforms if settings.task == "waveforms" else tiny_dart)
     model = tasks.build(settings, info, seed=1)
     parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert parameters == tasks.parameter_formula(settings, info)
@@ -87,6 +80,6 @@ def test_noise_is_drawn_anew_only_where_the_wave_without_it_is_known(tiny_dart, 
 
 def test_a_model_of_the_other_task_is_refused(tiny_waveforms, tiny_dart):
     with pytest.raises(ValueError, match="expected a data set of task waveforms, received dart"):
-        tasks.task_of(MLP, tiny_dart)
+        tasks.fit_inputs(MLP, tiny_dart)
     with pytest.raises(ValueError, match="expected a data set of task dart, received waveforms"):
-        tasks.task_of(TrainJob(model=Conv1dSettings()), tiny_waveforms)
+        tasks.fit_inputs(TrainJob(model=Conv1dSettings()), tiny_waveforms)

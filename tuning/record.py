@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
-from seis_tf import __version__, tasks
+from seis_tf import __version__
 from seis_tf.dataset.shards import load_dataset
 from seis_tf.settings.base import Settings
 from seis_tf.tuning import spaces
 from seis_tf.tuning.settings import SearchSettings
-
-_DECIDING = ("dart_data", "jobs", "layers", "losses", "models", "optimizers", "pipeline", "stack", "tables", "training")
 
 
 class SearchRecord(Settings):
@@ -60,9 +60,29 @@ def record_of(dataset: Path | str, settings: SearchSettings, space: spaces.Space
 
 def _digest() -> str:
     """Of the sources that decide a trial's score: the version number says nothing of a change in between."""
-    here, root = Path(__file__).parent, Path(tasks.__file__).parent
-    paths = [root / f"{name}.py" for name in _DECIDING] + [here / f"{name}.py" for name in ("oracles", "trials")]
+    paths = sources_of("seis_tf.tuning.trials", "seis_tf.tuning.workers.oracles")
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
+
+
+def sources_of(*modules: str) -> list[Path]:
+    """The files of this package that modules import, directly or through others; theirs too. Sorted by module."""
+    files: dict[str, Path] = {}
+    ahead = list(modules)
+    while ahead:
+        name = ahead.pop()
+        if not name.startswith("seis_tf.") or name in files:
+            continue
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError:  # the name of something in a module, not of a module
+            spec = None
+        if spec is None or spec.origin is None:
+            continue
+        files[name] = Path(spec.origin)
+        for node in ast.walk(ast.parse(files[name].read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                ahead += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [files[name] for name in sorted(files)]
 
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:

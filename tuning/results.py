@@ -103,14 +103,14 @@ def retrain(dataset: Path | str, out: Path) -> dict[str, Any]:
         ValueError: no trial was scored, or another job was the best before; says in what they differ.
     """
     from seis_tf import runs
-    from seis_tf.evaluation.waveforms import evaluation
+    from seis_tf.evaluation.evaluate import evaluate
 
     path, run = Path(out) / "best.json", Path(out) / _RETRAINED
     if not path.is_file():
         raise ValueError(f"{path}: expected the best job, received none: no trial was scored")
     best = load_settings(TrainJob, path, {})
     runs.train(dataset, best, run, resume=(run / "config.json").is_file())
-    return evaluation.evaluate(run)
+    return evaluate(run)
 
 
 def retrained(out: Path) -> Path | None:

@@ -20,6 +20,7 @@ from seis_tf import tasks
 from seis_tf.dataset.shards import load_dataset
 from seis_tf.files import write_json
 from seis_tf.settings.base import load_settings, load_tree, merge
+from seis_tf.settings.networks import network_settings
 from seis_tf.settings.presets import preset_tree
 from seis_tf.training.progress import Progress
 from seis_tf.tuning import oracles, spaces
@@ -69,7 +70,7 @@ def settings_for(
     base = preset_tree(model, preset) if preset else {}
     merge(base, load_tree(config))
     if objective is None:
-        objective = "val_loss" if model in ("mlp", "cnn") else "val_mse"
+        objective = tasks.TASKS[network_settings(model).task].objective
     return load_settings(SearchSettings, None, {"model": model, "base": base, "objective": objective, **options})
 
 
@@ -169,10 +170,10 @@ def space_for(dataset: Path | str, settings: SearchSettings, space_file: Path | 
         ValueError: a space that can't be, or an objective that is not computed or can't be compared between trials.
     """
     info = load_dataset(Path(dataset))
-    window = info.feature("water_level_m").shape[0] if info.task == "dart" else None
-    space = spaces.space_of(settings.model, space_file, window)
+    shapes = {feature.name: feature.shape for feature in info.features}
+    space = spaces.space_of(settings.model, space_file, shapes)
     example = spaces.job_of(settings.model, {}, {}, settings.base)
-    known = ["val_loss", *(f"val_{name}" for name in tasks.metrics_of(example.model))]
+    known = ["val_loss", *(f"val_{name}" for name in tasks.task_of(example.model).metrics)]
     if settings.objective not in known:
         raise ValueError(f"objective: expected one of {known}, received {settings.objective!r}")
     weights = [name for name in space if name.startswith("training.loss.")]

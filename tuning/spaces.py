@@ -11,110 +11,31 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import keras_tuner as kt
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 
-from seis_tf.settings.base import Settings, first_error, merge
-from seis_tf.settings.presets import DEFAULTS
+from seis_tf.settings.base import first_error, merge
+from seis_tf.settings.networks import network_settings
+from seis_tf.settings.presets import preset_tree
+from seis_tf.settings.spaces import Choice, Parameter, Real, Space, Widths
 from seis_tf.settings.training import TrainJob
 
 
-class Real(Settings):
-    """A number between two bounds."""
-
-    kind: Literal["real"] = "real"
-    low: float
-    high: float
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Real:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError(f"expected low < high (low > 0 with log), received {self.low} and {self.high}")
-        return self
-
-
-class Choice(Settings):
-    """One of some values; a single value fixes the parameter."""
-
-    kind: Literal["choice"] = "choice"
-    values: tuple[int | float | str | bool, ...] = Field(min_length=1)
-
-
-class Widths(Settings):
-    """A list of layer widths: how many, and each one of some values."""
-
-    kind: Literal["widths"] = "widths"
-    layers: tuple[int, int] = Field(description="fewest and most")
-    values: tuple[int, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Widths:
-        if not 1 <= self.layers[0] <= self.layers[1]:
-            raise ValueError(f"layers: expected 1 <= fewest <= most, received {self.layers}")
-        return self
-
-
-Parameter = Annotated[Real | Choice | Widths, Field(discriminator="kind")]
-Space = dict[str, Parameter]
-
-_TRAINING: Space = {
-    "training.learning_rate": Real(low=1e-4, high=1e-2, log=True),
-    "training.optimizer": Choice(values=("adam", "sgd")),
-    "training.l2": Real(low=1e-7, high=1e-2, log=True),
-    "training.batch_size": Choice(values=(20, 32, 64, 128)),
-    "model.dropout": Real(low=0.0, high=0.6),
-}
-SPACES: dict[str, Space] = {
-    "mlp": {
-        "model.hidden": Widths(layers=(1, 2), values=(2, 10, 20, 50, 100)),
-        "model.activation": Choice(values=("relu", "silu", "tanh")),
-        **_TRAINING,
-    },
-    "cnn": {
-        "model.filters": Widths(layers=(2, 4), values=(8, 16, 32)),
-        "model.kernel": Choice(values=(3, 5)),
-        "model.dense": Choice(values=(0, 20, 50)),
-        "model.activation": Choice(values=("relu", "silu")),
-        **_TRAINING,
-    },
-    # Both published channel patterns, 20-20-40-40-80 and 15-15-30-30-60, are points of this space.
-    "conv1d": {
-        "model.widths": Widths(layers=(1, 8), values=(15, 20, 30, 40, 60, 80)),
-        "model.dense": Choice(values=(20, 40, 80, 160)),
-        "model.activation": Choice(values=("leaky_relu", "relu", "silu", "gelu")),
-        "training.loss.wave_weight": Real(low=0.1, high=100.0, log=True),
-        **_TRAINING,
-    },
-    "slip_mlp": {
-        "model.hidden": Widths(layers=(1, 3), values=(64, 128, 256, 512)),
-        "model.activation": Choice(values=("relu", "silu", "gelu")),
-        "training.loss.wave_weight": Real(low=0.1, high=100.0, log=True),
-        **_TRAINING,
-    },
-}
-
-
-def space_of(model: str, path: Path | None = None, window_min: int | None = None) -> Space:
+def space_of(model: str, path: Path | None = None, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Space:
     """The space of a model, changed by a file.
 
     Args:
-        model: "mlp", "cnn", "conv1d" or "slip_mlp".
+        model: a kind of network.
         path: TOML or JSON: parameter to a table like `{kind = "real", low = 1e-4, high = 1e-2, log = true}`, to a plain
             value that fixes it, or to the word "default" that takes it out of the search.
-        window_min: for conv1d: the number of stages follows from it.
+        shapes: of the data set's features by name; some sizes follow from them.
 
     Raises:
         ValueError: no such model; the file has an unknown parameter or a table that is no parameter.
     """
-    if model not in SPACES:
-        raise ValueError(f"model: expected one of {list(SPACES)}, received {model!r}")
-    space = dict(SPACES[model])
-    if model == "conv1d" and window_min is not None:
-        stages = int(math.log2(window_min))
-        space["model.widths"] = space["model.widths"].model_copy(update={"layers": (stages, stages)})
+    space = network_settings(model).space_for(shapes or {})
     for name, wanted in _read(path).items():
         if wanted == "default":
             space.pop(name, None)
@@ -169,7 +90,7 @@ def job_of(model: str, space: Space, values: Mapping[str, Any], base: dict[str, 
     Raises:
         ValueError: the values are no job.
     """
-    tree = json.loads(json.dumps(DEFAULTS[model]))
+    tree = preset_tree(model, None)
     merge(tree, base)
     for name, parameter in space.items():
         if isinstance(parameter, Widths):

@@ -75,6 +75,7 @@ class Trainer:
         folder: Path,
         max_parameters: int = 10**8,
     ):
+        self.task = tasks.task_of(example.model)
         self.table = tasks.load_table(example, dataset, ("train", "valid"), filled=True)
         self.max_parameters = max_parameters
         self.example, self.executions, self.objective, self.folder = example, executions, objective, folder
@@ -128,8 +129,8 @@ class Trainer:
             self._data_of(job),
             members,
             settings,
-            tasks.loss_of(job, self.table, train),
-            metrics=tasks.metrics_of(job.model),
+            self.task.loss(self.table, job, train),
+            metrics=self.task.metrics,
             progress=self._stand(group),
             on_epoch=lambda progress: on_epoch(group, progress),
             failed_go_on=True,  # one trial's failure is not that of the others in its stack
@@ -150,7 +151,7 @@ class Trainer:
         settings, rate = job.training, getattr(job.model, "dropout", None)
         seeds = [settings.seed + i for i in range(self.executions)]
         return [
-            Member(train, valid, seed, settings.learning_rate, settings.l2, rate, tasks.loss_weights_of(job))
+            Member(train, valid, seed, settings.learning_rate, settings.l2, rate, self.task.loss_weights(job))
             for train, valid in self.cuts
             for seed in seeds
         ]
@@ -160,7 +161,7 @@ class Trainer:
         key = json.dumps([getattr(job.model, "use_mask", False), job.training.buoy_dropout])
         if key not in self._data:
             rows = self.cuts[0][0] if len(self.cuts) == 1 else np.arange(len(self.table))
-            self._data[key] = tasks.data_of(job, self.table, rows)
+            self._data[key] = self.task.data(self.table, job, rows)
         return self._data[key]
 
     def _outcome(self, part: Progress, keep: str) -> Outcome:
@@ -185,7 +186,7 @@ class Trainer:
         model["dropout"] = bool(model.get("dropout"))
         settings = trial.job.training.model_dump(mode="json", exclude=VALUES)
         # Likewise whether the loss has parts.
-        parts, start = tasks.loss_weights_of(trial.job) is not None, self._stand_of(trial)
+        parts, start = self.task.loss_weights(trial.job) is not None, self._stand_of(trial)
         return json.dumps([model, settings, parts, start.epoch if start else 0])
 
     def _stand(self, group: list[TrialJob]) -> Progress | None:

@@ -61,7 +61,8 @@ def _comparisons(label: str, others: tuple[str, ...], aim: float) -> tuple[Compa
 
 def our_mlp(work: Path, count: int, epochs: int) -> Ready:
     """`studies.fit_trials` and its scores."""
-    from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
+    from seis_tf.settings.networks import MlpSettings
+    from seis_tf.settings.training import TrainingSettings, TrainJob
 
     training = TrainingSettings(epochs=epochs, keep="last")
     return _ours(TrainJob(model=MlpSettings(), training=training), work / f"dataset-{count}")
@@ -69,7 +70,8 @@ def our_mlp(work: Path, count: int, epochs: int) -> Ready:
 
 def our_dart(work: Path, count: int, epochs: int) -> Ready:
     """Likewise; the best epoch by validation loss is kept."""
-    from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
+    from seis_tf.settings.networks import Conv1dSettings
+    from seis_tf.settings.training import TrainingSettings, TrainJob
 
     training = TrainingSettings(epochs=epochs, batch_size=20)
     return _ours(TrainJob(model=Conv1dSettings(), training=training), work / f"dart-{count}")

@@ -162,7 +162,8 @@ def exported(work: Path, task: str) -> Path:
     from seis_tf import runs
     from seis_tf.serve.export.export import graph_of
     from seis_tf.serve.export.signature import save
-    from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
+    from seis_tf.settings.networks import Conv1dSettings, MlpSettings
+    from seis_tf.settings.training import TrainingSettings, TrainJob
 
     out = work / f"model-{task}"
     if out.is_dir():

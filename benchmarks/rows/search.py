@@ -55,10 +55,10 @@ def ours(work: Path, events: int, epochs: int, varying: bool, trials: int) -> Re
     """`search`, with its checkpoints, tables and report."""
     import json
 
+    from seis_tf.settings.networks import Conv1dSettings
     from seis_tf.tuning import search
-    from seis_tf.tuning.spaces import SPACES
 
-    space: dict = {name: "default" for name in SPACES["conv1d"]} | VALUES
+    space: dict = {name: "default" for name in Conv1dSettings.space} | VALUES
     if varying:
         space["model.widths"] = {"kind": "widths", "layers": [STAGES, STAGES], "values": WIDTHS}
         space["model.dense"] = {"kind": "choice", "values": DENSE}

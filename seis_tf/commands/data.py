@@ -256,7 +256,7 @@ def plot(
     """Example records: waveform over spectrogram, linear beside log; a weak one; signal against noise."""
     out = out or what[0].with_name(f"{what[0].name}-figures")
     if len(what) == 1 and not what[0].is_file():
-        from seis_tf.evaluation.waveforms.plots import plot_dataset
+        from seis_tf.evaluation.plots import plot_dataset
 
         paths = plot_dataset(what[0], out, per_class=per_class)
     else:

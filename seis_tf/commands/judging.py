@@ -41,10 +41,10 @@ def evaluate(
 ) -> None:
     """Scores, figures and a report: metrics.json, figures/, report.html in the run folder."""
     console.load_tensorflow()
+    from seis_tf.evaluation.evaluate import evaluate as judge
     from seis_tf.evaluation.summary import summary
-    from seis_tf.evaluation.waveforms import evaluation
 
-    metrics = evaluation.evaluate(run, data, dataset=dataset, say=console.note)
+    metrics = judge(run, data, dataset=dataset, say=console.note)
     if json:
         console.print_json(metrics)
         return

@@ -21,7 +21,8 @@ from seis_tf.dart import networks as dart_networks
 from seis_tf.dart.training_data import FEATURES
 from seis_tf.dataset import tables
 from seis_tf.dataset.shards import DatasetInfo, load_dataset
-from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import Conv1dSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 
 _CONVOLUTION = re.compile(r"conv(\d+)\.weight")
 _DENSE = {"lin": "linear_1", "lin2": "weights_m"}

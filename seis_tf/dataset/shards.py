@@ -214,6 +214,16 @@ def file_crc32c(path: Path) -> str:
     return checksum.hexdigest().decode()
 
 
+def check_task(folder: Path | str, info: DatasetInfo, task: str) -> None:
+    """Refuses a data set of another task.
+
+    Raises:
+        ValueError: names both.
+    """
+    if info.task != task:
+        raise ValueError(f"{folder}: expected a data set of task {task}, received {info.task}")
+
+
 def open_dataset(
     folder: Path | str,
     *,
@@ -229,8 +239,8 @@ def open_dataset(
         ValueError: the data set is unfinished or is not what is expected; names both.
     """
     info = load_dataset(Path(folder))
-    if task is not None and info.task != task:
-        raise ValueError(f"{folder}: expected a data set of task {task}, received {info.task}")
+    if task is not None:
+        check_task(folder, info, task)
     for what, expected, received in (
         ("classes", class_names, info.class_names),
         ("buoys", gauge_names, info.gauge_names),

@@ -1,13 +1,14 @@
-"""Settings of `train`: the models, and one training of any of them."""
+"""Settings of `train`: a network, and one training of it."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from seis_tf.settings.base import Rate, Settings, Units
+from seis_tf.settings.base import Rate, Settings
+from seis_tf.settings.networks import ModelSettings
 
 
 class AugmentSettings(Settings):
@@ -22,56 +23,6 @@ class AugmentSettings(Settings):
     def active(self) -> bool:
         """Whether anything is changed at all."""
         return bool(self.shift_fraction or self.gain_db or self.noise_probability)
-
-
-class MlpSettings(Settings):
-    """A fully connected classifier."""
-
-    kind: Literal["mlp"] = "mlp"
-    hidden: tuple[Units, ...] = Field((20,), description="units of each hidden layer")
-    activation: str = "relu"
-    dropout: Rate = 0.0
-
-
-class CnnSettings(Settings):
-    """A convolutional classifier of spectrograms."""
-
-    kind: Literal["cnn"] = "cnn"
-    filters: tuple[Units, ...] = Field((8, 16, 32), description="of each block")
-    kernel: int = Field(3, gt=0)
-    pool: int = Field(2, gt=1)
-    stem: tuple[Units, Units] = Field((1, 1), description="[frequency, time] cells averaged before the first block")
-    dense: int = Field(20, ge=0, description="units of the hidden layer; 0 for none")
-    activation: str = "relu"
-    dropout: Rate = 0.3
-
-
-class Conv1dSettings(Settings):
-    """The network from buoy records to slip."""
-
-    kind: Literal["conv1d"] = "conv1d"
-    widths: tuple[Units, ...] | None = Field(None, description="channels of each stage; default by window length")
-    dense: int = Field(40, gt=0)
-    dropout: Rate = 0.3
-    activation: str = "leaky_relu"
-    negative_slope: float = Field(0.01, ge=0, lt=1)
-    output: Literal["relu", "softplus"] = "relu"
-    use_mask: bool = False
-
-
-class SlipMlpSettings(Settings):
-    """The fully connected network from buoy records to slip, which sees each record's shape and its level apart."""
-
-    kind: Literal["slip_mlp"] = "slip_mlp"
-    hidden: tuple[int, ...] = Field((256, 256, 256), description="units; layers of equal width are residual")
-    activation: str = "silu"
-    dropout: Rate = 0.1
-    floor_m: float = Field(0.01, gt=0, description="level below which records are not scaled up")
-    gain: float = Field(20.0, gt=0, description="metres of slip that a metre of level stands for, about")
-    use_mask: Literal[True] = True
-
-
-ModelSettings = Annotated[MlpSettings | CnnSettings | Conv1dSettings | SlipMlpSettings, Field(discriminator="kind")]
 
 
 class LossSettings(Settings):

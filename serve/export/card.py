@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from seis_tf.evaluation.report.cells import with_interval
 from seis_tf.evaluation.report.units import count
-from seis_tf.evaluation.summary import summary, trivial_rows, with_interval
+from seis_tf.evaluation.summary import summary
+from seis_tf.evaluation.waveforms.summary import trivial_rows
 
 _SCORES = ("balanced_accuracy", "accuracy", "macro_f1", "roc_auc", "log_loss", "ece")
 

@@ -18,7 +18,8 @@ from seis_tf.dataset.dataset_info import accept_changes
 from seis_tf.dataset.shards import DamagedShardError, iterate, load_dataset, verify
 from seis_tf.runs import load_run, train
 from seis_tf.settings.data import WaveformJob
-from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.waveforms import loading, readers
 from seis_tf.waveforms.prepare import prepare_waveforms
 

@@ -15,7 +15,8 @@ from seis_tf.dataset.splits import assign, rule_of, split_records
 from seis_tf.evaluation.waveforms.evaluation import evaluate
 from seis_tf.settings.base import load_settings
 from seis_tf.settings.data import DartJob, SplitSettings, WaveformJob
-from seis_tf.settings.training import MlpSettings, TrainJob
+from seis_tf.settings.networks import MlpSettings
+from seis_tf.settings.training import TrainJob
 
 
 def draw_groups(seed, classes, groups, largest):

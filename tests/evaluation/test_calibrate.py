@@ -17,7 +17,8 @@ from seis_tf.evaluation.waveforms import evaluation
 from seis_tf.evaluation.waveforms.evaluation import evaluate
 from seis_tf.runs import load_run, train
 from seis_tf.serve.export.export import export
-from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 
 JOB = TrainJob(model=MlpSettings(hidden=(8,)), training=TrainingSettings(epochs=15, batch_size=10, members=2))
 

@@ -16,14 +16,8 @@ from seis_tf.settings.data import (
     WaveformJob,
     WaveformSourceSettings,
 )
-from seis_tf.settings.training import (
-    CnnSettings,
-    Conv1dSettings,
-    MlpSettings,
-    TrainingSettings,
-    TrainJob,
-    learning_rate_at,
-)
+from seis_tf.settings.networks import CnnSettings, Conv1dSettings, MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob, learning_rate_at
 
 
 @pytest.mark.parametrize(

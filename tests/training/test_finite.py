@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from seis_tf.runs import load_run, train
-from seis_tf.settings.training import AugmentSettings, CnnSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import CnnSettings
+from seis_tf.settings.training import AugmentSettings, TrainingSettings, TrainJob
 from seis_tf.training import losses
 from seis_tf.training.finite import NotFiniteError
 from seis_tf.training.loop import Data, Member, fit

@@ -14,6 +14,7 @@ from seis_tf.dart.prepare import prepare_dart
 from seis_tf.dart.unit_sources import load_greens
 from seis_tf.settings.base import load_settings
 from seis_tf.settings.data import DartJob
+from seis_tf.settings.networks import network_settings
 from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import TrainJob
@@ -325,7 +326,7 @@ def test_many_failures_in_a_row_do_not_end_the_search_before_its_time(dataset, s
 
 def test_a_space_smaller_than_the_trials_says_so(dataset, tmp_path):
     file = tmp_path / "space.json"
-    names = [name for name in spaces.SPACES["slip_mlp"] if name not in SMALL]
+    names = [name for name in network_settings("slip_mlp").space if name not in SMALL]
     file.write_text(
         json.dumps(
             SMALL | dict.fromkeys(names, "default") | {"training.batch_size": {"kind": "choice", "values": [20, 32]}}
@@ -359,7 +360,7 @@ def test_trials_that_differ_in_weights_of_the_loss_are_one_stack(dataset, tmp_pa
 
 
 def test_a_kill_while_the_state_is_written_leaves_the_old_one(tmp_path, monkeypatch):
-    oracle = oracles.make("random", spaces.declare(spaces.SPACES["mlp"]), "val_loss", 4, 2, 0)
+    oracle = oracles.make("random", spaces.declare(network_settings("mlp").space_for({})), "val_loss", 4, 2, 0)
     oracle._set_project_dir(tmp_path, "search")
     oracle.save()
     before = Path(oracle._get_oracle_fname()).read_text()

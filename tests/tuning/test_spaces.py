@@ -6,13 +6,14 @@ import math
 import keras_tuner as kt
 import pytest
 
+from seis_tf.settings.networks import KINDS
+from seis_tf.settings.spaces import Choice, Real, Widths
 from seis_tf.tuning import spaces
-from seis_tf.tuning.spaces import Choice, Real, Widths
 
 
-@pytest.mark.parametrize("model", list(spaces.SPACES))
+@pytest.mark.parametrize("model", list(KINDS))
 def test_every_point_of_a_space_is_a_job(model):
-    space = spaces.space_of(model, window_min=45)
+    space = spaces.space_of(model, shapes={"water_level_m": (45, 3)})
     oracle = kt.oracles.RandomSearchOracle(
         objective=kt.Objective("val_loss", "min"), max_trials=20, hyperparameters=spaces.declare(space), seed=1
     )
@@ -24,7 +25,7 @@ def test_every_point_of_a_space_is_a_job(model):
 
 
 def test_the_published_channel_patterns_are_points_of_the_space():
-    space = spaces.space_of("conv1d", window_min=45)
+    space = spaces.space_of("conv1d", shapes={"water_level_m": (45, 3)})
     values = {
         name: p.values[0] if isinstance(p, Choice) else p.low for name, p in space.items() if not isinstance(p, Widths)
     }

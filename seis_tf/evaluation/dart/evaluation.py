@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from seis_tf.dart.inversion import Choice, peak_amplitude
-from seis_tf.evaluation.calibrate import calibrate
 from seis_tf.evaluation.dart import scores
+from seis_tf.evaluation.dart.calibrate import calibrate
 from seis_tf.evaluation.dart.judged import JudgedDart, judge
 from seis_tf.evaluation.dart.methods import NETWORK, TRUE_SLIP, Answers, Methods, Windows
 from seis_tf.evaluation.dart.report import report_of
@@ -62,8 +62,7 @@ def evaluate(
             other buoys or sources, or another order.
     """
     run = run_folder if isinstance(run_folder, Run) else load_run(run_folder)
-    if run.config.info.task != "dart":
-        raise ValueError(f"{run.folder}: expected a run of task dart, received one of {run.config.info.task}")
+    run.check_task("dart")
     progress(0, _STEPS)
     calibration = calibrate(run, dataset, say)
     judged = judge(run, data, dataset)

@@ -79,8 +79,7 @@ def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo)
     Raises:
         ValueError: another task, other buoys or sources, another order, another window or time step.
     """
-    if received.task != expected.task:
-        raise ValueError(f"{folder}: expected a data set of task {expected.task}, received {received.task}")
+    shards.check_task(folder, received, expected.task)
     check_names(f"{folder}: buoys", expected.gauge_names, received.gauge_names)
     check_names(f"{folder}: sources", expected.source_names, received.source_names)
     for key in ("window_min", "step_min"):

@@ -98,8 +98,7 @@ def real_event(
     """
     run = run if isinstance(run, Run) else load_run(run)
     info = run.config.info
-    if info.task != "dart":
-        raise ValueError(f"{run.folder}: expected a run of task dart, received one of {info.task}")
+    run.check_task("dart")
     job = DartJob.model_validate(info.job)
     largest = min(LARGEST_FACTOR * info.normalisation.get("largest", [np.inf])[0], job.record.max_level_m)
     settings = job.record.model_copy(

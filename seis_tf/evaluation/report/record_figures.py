@@ -16,6 +16,7 @@ from seis_tf.settings.data import SpectrogramSettings
 from seis_tf.waveforms.spectrograms import axes as spectrogram_axes
 from seis_tf.waveforms.spectrograms import power_spectrum
 
+Record = Mapping[str, np.ndarray]  # one decoded record by feature
 _LOG_RANGE = 6.0  # decades of power that are shown
 
 
@@ -68,9 +69,7 @@ def scales_of(info: DatasetInfo) -> Scales:
 
 
 @styled
-def record_card(
-    record: Mapping[str, np.ndarray], scales: Scales, class_names: Sequence[str], probabilities: np.ndarray | None
-) -> Figure:
+def record_card(record: Record, scales: Scales, class_names: Sequence[str], probabilities: np.ndarray | None) -> Figure:
     """Waveform over spectrogram, and below them what the model says: one card of a gallery.
 
     Args:
@@ -99,7 +98,7 @@ def record_card(
 
 
 @styled
-def linear_beside_log(record: Mapping[str, np.ndarray], scales: Scales, title: str) -> Figure:
+def linear_beside_log(record: Record, scales: Scales, title: str) -> Figure:
     """Waveform, its spectrogram in linear power, and in log power: what the logarithm brings out."""
     heights = ({"waveform": 0.95} if "waveform" in record else {}) | {"linear": 1.4, "log": 1.4}
     figure, panels = _stacked(heights, left_in=0.75, right_in=0.85, gap_in=0.14)

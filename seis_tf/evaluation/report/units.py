@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from seis_tf.dataset.dataset_info import DatasetInfo
     from seis_tf.runs import Run
 
-MODEL_NAMES = {"mlp": "MLP", "cnn": "CNN", "conv1d": "1-D CNN", "slip_mlp": "slip MLP"}
-
 
 def frequency_unit(highest_hz: float) -> tuple[str, float]:
     """A unit for frequencies up to this one, and how many Hz it has."""

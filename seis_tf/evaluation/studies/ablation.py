@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seis_tf.dataset.shards import SPLITS, DatasetInfo
+from seis_tf.dataset.shards import SPLITS
 from seis_tf.dataset.tables import Table as Records
 from seis_tf.evaluation.report.page import (
     KeyNumber,
@@ -23,76 +22,19 @@ from seis_tf.evaluation.report.page import (
     ungrouped_notice,
     write_report,
 )
-from seis_tf.evaluation.report.units import MODEL_NAMES, count, p_value
+from seis_tf.evaluation.report.units import count, p_value
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds
 from seis_tf.evaluation.studies import figures, fitting
 from seis_tf.evaluation.studies.comparison import Answered, answers_of, compare_pair
 from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES, is_clear
 from seis_tf.evaluation.studies.fitting import Progress, Trial
+from seis_tf.evaluation.study import Variant
+from seis_tf.evaluation.tasks import evaluation_of
 from seis_tf.files import write_atomically, write_json
-from seis_tf.settings.data import SpectrogramSettings
-from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainJob
+from seis_tf.settings.networks import network_settings
+from seis_tf.settings.training import TrainJob
 
 BASE = "as given"
-_PATTERNS = {5: ((20, 20, 40, 40, 80), (15, 15, 30, 30, 60))}  # of the channels of so many stages
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One change.
-
-    Attributes:
-        name: for the table.
-        model: changed settings of the model.
-        training: changed settings of the training.
-        data: changes of the records: `log` (bool), `standardise`, or `window_min` (a shorter window of the same).
-    """
-
-    name: str
-    model: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-
-    def job(self, base: TrainJob) -> TrainJob:
-        """The changed job."""
-        tree = base.model_dump()
-        return TrainJob.model_validate(
-            tree | {"model": tree["model"] | self.model, "training": tree["training"] | self.training}
-        )
-
-
-def default_variants(job: TrainJob, info: DatasetInfo) -> list[Variant]:
-    """The questions that are asked of every model of a kind, without those that the job answers as it is.
-
-    Waveforms: linear or log spectrograms, the kinds of standardisation, the optimizers, hidden layers (20) and (50, 2).
-    Buoys: batch size, slope of LeakyReLU, other activations, two patterns of channels, shorter windows.
-    """
-    own = job.model
-    optimizers = [Variant(f"optimizer {name}", training={"optimizer": name}) for name in ("sgd", "adam")]
-    if info.task == "waveforms":
-        variants = [
-            *(Variant(f"{'log' if log else 'linear'} spectrograms", data={"log": log}) for log in (True, False)),
-            *(Variant(f"standardise {kind}", data={"standardise": kind}) for kind in ("none", "record", "dataset")),
-            *optimizers,
-        ]
-        if isinstance(own, MlpSettings):
-            variants += [Variant(f"hidden {h}", model={"hidden": h}) for h in ((20,), (50, 2))]
-    else:
-        variants = [*(Variant(f"batch {n}", training={"batch_size": n}) for n in (20, 32, 64, 128)), *optimizers]
-        window_min = info.feature("water_level_m").shape[0]
-        if isinstance(own, Conv1dSettings):
-            leaky = {"activation": "leaky_relu"}
-            variants += [
-                Variant(f"LeakyReLU {slope:g}", model=leaky | {"negative_slope": slope}) for slope in (0.01, 0.1, 0.3)
-            ]
-            variants += [Variant(name, model={"activation": name}) for name in ("relu", "silu", "elu")]
-            patterns = _PATTERNS.get(window_min.bit_length() - 1, ())
-            variants += [Variant(f"channels {'-'.join(map(str, w))}", model={"widths": w}) for w in patterns]
-        shorter = [n for n in (15, 20, 30, 45, 60, 90) if n < window_min]
-        variants += [Variant(f"window {n} min", model=_any_widths(own), data={"window_min": n}) for n in shorter]
-    settings = info.job.get("spectrogram", {})
-    given = {"log": settings.get("log"), "standardise": info.job.get("standardise")}
-    return [v for v in variants if v.job(job) != job or any(given.get(key) != value for key, value in v.data.items())]
 
 
 def ablation(
@@ -114,7 +56,7 @@ def ablation(
         dataset: the data set's folder.
         job: as given.
         out: folder for `ablation.json`, `ablation.csv`, `figures/` and `report.html`.
-        variants: what is changed; by default `default_variants`.
+        variants: what is changed; by default those of the task.
         n_folds: every record is tested once.
         seeds: fits of each fold.
         fold_seed: of the folds.
@@ -129,7 +71,8 @@ def ablation(
         ValueError: a change that can't be, two of one name, or as `folds.grouped_folds`.
     """
     table = fitting.load_table(job, dataset, splits)
-    chosen = [Variant(BASE), *(default_variants(job, table.info) if variants is None else variants)]
+    task = evaluation_of(job.model)
+    chosen = [Variant(BASE), *(task.variants(job, table.info) if variants is None else variants)]
     names = [variant.name for variant in chosen]
     if len(set(names)) < len(names):
         raise ValueError(f"ablation: expected variants of different names, received {names[1:]}")
@@ -141,9 +84,8 @@ def ablation(
         answers[variant.name], described[variant.name] = _fit(variant, job, table, folds, seeds, own)
         if number:
             described[variant.name]["against_base"] = compare_pair(
-                variant.name, BASE, answers[variant.name], answers[BASE], labels, groups, folds,
-                n_classes=len(table.info.class_names), draws=draws,
-            )  # fmt: skip
+                variant.name, BASE, answers[variant.name], answers[BASE], table, groups, folds, task.compare, draws
+            )
     score, larger = fitting.main_score(job)
     result = fitting.jsonable(
         {
@@ -170,55 +112,11 @@ def ablation(
     return result
 
 
-def changed_records(table: Records, changes: dict[str, Any]) -> Records:
-    """The same records with another spectrogram scale, standardisation or a shorter window.
-
-    Raises:
-        ValueError: an unknown change, or a window that is not shorter.
-    """
-    info, columns = table.info, dict(table.columns)
-    tree = dict(info.job)
-    if unknown := sorted(changes.keys() - {"log", "standardise", "window_min"}):
-        raise ValueError(f"ablation: expected changes of log, standardise or window_min, received {unknown}")
-    if "log" in changes and changes["log"] != tree["spectrogram"]["log"]:
-        settings = SpectrogramSettings.model_validate(tree["spectrogram"])
-        columns["spectrogram"] = _other_scale(columns["spectrogram"], settings)
-        tree["spectrogram"] = tree["spectrogram"] | {"log": changes["log"]}
-    if "standardise" in changes:
-        tree["standardise"] = changes["standardise"]
-    features = info.features
-    if "window_min" in changes:
-        steps = changes["window_min"] // tree["record"]["step_min"]
-        whole, n_buoys = info.feature("water_level_m").shape
-        if not 0 < steps <= whole:
-            raise ValueError(f"window_min: expected at most that of the records ({whole} samples), received {steps}")
-        for name in ("water_level_m", "mask"):
-            columns[name] = np.ascontiguousarray(columns[name][:, :steps])
-        features = tuple(
-            f.model_copy(update={"shape": (steps, n_buoys)}) if f.name in ("water_level_m", "mask") else f
-            for f in features
-        )
-        tree["record"] = tree["record"] | {"window_min": changes["window_min"]}
-    return replace(table, info=info.model_copy(update={"job": tree, "features": features}), columns=columns)
-
-
-def _other_scale(power: np.ndarray, settings: SpectrogramSettings) -> np.ndarray:
-    """Linear power of its log10, or the other way round with the settings' floor."""
-    if settings.log:
-        return 10**power
-    largest = power.max(axis=(1, 2), keepdims=True)
-    return np.log10(np.maximum(power, np.maximum(settings.log_floor * largest, np.finfo(np.float32).tiny)))
-
-
-def _any_widths(model) -> dict[str, Any]:
-    """Of another window the number of stages is another: the default widths."""
-    return {"widths": None} if isinstance(model, Conv1dSettings) else {}
-
-
 def _fit(
     variant: Variant, base: TrainJob, table: Records, folds: Sequence[Fold], seeds: int, progress: Progress
 ) -> tuple[Answered, dict[str, Any]]:
-    job, records = variant.job(base), changed_records(table, variant.data)
+    job = variant.job(base)
+    records = evaluation_of(job.model).changed(table, variant.data)
     first = job.training.seed
     trials = [Trial(n, seed, fold) for n, fold in enumerate(folds) for seed in range(first, first + seeds)]
     fits, seconds = fitting.fit_trials(job, records, trials, progress)
@@ -270,7 +168,7 @@ def _report(result: dict[str, Any], dataset: str) -> Report:
     )
     base = variants[BASE]
     return Report(
-        title=f"Ablation of {MODEL_NAMES[result['job']['model']['kind']]} on {dataset}",
+        title=f"Ablation of {network_settings(result['job']['model']['kind']).title} on {dataset}",
         asked="What is each choice worth?",
         answer=_answer(result),
         key_numbers=[KeyNumber(f"{base['mean']:.3f}", f"{score}, as given", f"± {base['std']:.3f} over folds")],

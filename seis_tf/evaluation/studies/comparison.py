@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -16,13 +16,13 @@ from seis_tf import tasks
 from seis_tf.dataset.shards import SPLITS
 from seis_tf.dataset.tables import Table
 from seis_tf.evaluation.report.page import write_report
-from seis_tf.evaluation.report.record_figures import scales_of
 from seis_tf.evaluation.stats import cost, paired, scores
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds
 from seis_tf.evaluation.studies import fitting
 from seis_tf.evaluation.studies.comparison_report import report_of
 from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
-from seis_tf.evaluation.waveforms import trivial
+from seis_tf.evaluation.study import Paired
+from seis_tf.evaluation.tasks import evaluation_of
 from seis_tf.files import write_atomically, write_json
 from seis_tf.settings.training import TrainJob
 
@@ -81,16 +81,15 @@ def compare(
     table = next(iter(tables.values()))
     labels, units = fitting.labels_of(table), fitting.groups_of(table, by)
     folds = grouped_folds(labels, units, n_folds, seed=fold_seed)
+    first = next(iter(models.values()))
     answers, described = {}, {}
     for number, (name, job) in enumerate(models.items()):
         answers[name], described[name] = _fit_model(
             job, tables[name], folds, seeds, fitting.in_all(progress, number, len(models))
         )
-    score, larger = fitting.main_score(next(iter(models.values())))
+    score, larger = fitting.main_score(first)
     pairs = [
-        compare_pair(
-            a, b, answers[a], answers[b], labels, units, folds, n_classes=len(table.info.class_names), draws=draws
-        )
+        compare_pair(a, b, answers[a], answers[b], table, units, folds, evaluation_of(first.model).compare, draws)
         for a, b in combinations(models, 2)
     ]
     for pair, p in zip(pairs, paired.holm(np.array([pair["p"] for pair in pairs])), strict=True):
@@ -111,7 +110,7 @@ def compare(
             "seeds": seeds,
             "draws": draws,
             "models": described,
-            "trivial": _trivial(table, folds) if table.info.task == "waveforms" else {},
+            "trivial": evaluation_of(first.model).trivial(table, folds),
             "pairs": pairs,
         }
     )
@@ -129,11 +128,10 @@ def compare_pair(
     b: str,
     one: Answered,
     two: Answered,
-    labels: np.ndarray,
+    table: Table,
     groups: np.ndarray,
     folds: Sequence[Fold],
-    *,
-    n_classes: int,
+    compare_values: Callable[[Table, np.ndarray, np.ndarray, np.ndarray, int], Paired],
     draws: int,
 ) -> dict[str, Any]:
     """All tests of a against b; differences are a - b in the main score.
@@ -143,38 +141,25 @@ def compare_pair(
         b: name of two.
         one: answers of a.
         two: answers of b.
-        labels: int [record].
+        table: the records.
         groups: what is resampled and flipped [record].
         folds: that both were tested on.
-        n_classes: 0 for slip.
+        compare_values: the task's `Evaluation.compare`.
         draws: bootstrap samples.
     """
-    if n_classes:
-        right = [(answered.values == labels).mean(axis=0) for answered in (one, two)]
-        gains = paired.event_gains(labels, *right, groups)
-        drawn = [
-            paired.bootstrap_balanced_accuracy(labels, answered.values, groups, n_classes, draws)
-            for answered in (one, two)
-        ]
-    else:
-        errors = [answered.values.mean(axis=0) for answered in (one, two)]
-        gains = np.bincount(np.unique(groups, return_inverse=True)[1], errors[0] - errors[1]) / len(labels)
-        drawn = [paired.bootstrap_mean(error, groups, draws) for error in errors]
+    found = compare_values(table, one.values, two.values, groups, draws)
     sizes = [np.mean([len(getattr(fold, part)) for fold in folds]) for part in ("train", "test")]
     t = paired.corrected_t((one.by_fold - two.by_fold).mean(axis=1), *sizes)
-    pair: dict[str, Any] = {
+    return {
         "a": a,
         "b": b,
-        "difference": float(gains.sum()),
-        "interval": scores.interval(drawn[0] - drawn[1]),
+        "difference": float(found.gains.sum()),
+        "interval": scores.interval(found.drawn),
         "seed_error": paired.seed_error(one.by_fold, two.by_fold),
-        "p": paired.sign_flip_p(gains),
+        "p": paired.sign_flip_p(found.gains),
         "corrected_t": asdict(t),
+        **found.tests,
     }
-    if n_classes:
-        found = paired.mcnemar(one.values[0] == labels, two.values[0] == labels)
-        pair["mcnemar"] = asdict(found) | {"assumes": "records are independent, which records of one event are not"}
-    return pair
 
 
 def _fit_model(
@@ -205,34 +190,19 @@ def _fit_model(
 
 def answers_of(job: TrainJob, table: Table, fits: Sequence[Trained], n_folds: int, seeds: int) -> Answered:
     """Puts the folds' test answers together: one for each record and seed."""
-    name, _ = fitting.main_score(job)
-    classifier = tasks.is_classifier(job.model)
-    values = np.zeros((seeds, len(table["group"])), int if classifier else float)
+    task = evaluation_of(job.model)
+    values: np.ndarray | None = None
     rows = []
     for place, trained in enumerate(fits):
         test = trained.trial.rows.test
-        if classifier:
-            values[place % seeds, test] = trained.outputs[test].argmax(axis=1)
-        else:
-            error = trained.outputs[test].astype(np.float64) - table["weights_m"][test]
-            values[place % seeds, test] = np.square(error).mean(axis=1)
+        answered = task.values(table, trained.outputs, test)
+        if values is None:
+            values = np.zeros((seeds, len(table["group"])), answered.dtype)
+        values[place % seeds, test] = answered
         head = {"fold": trained.trial.fold, "seed": trained.trial.seed, "best_epoch": trained.best_epoch}
         rows.append(head | fitting.score(job, table, trained, test))
-    by_fold = np.array([row[name] for row in rows]).reshape(n_folds, seeds)
+    by_fold = np.array([row[task.main_score] for row in rows]).reshape(n_folds, seeds)
     return Answered(values, by_fold, rows)
-
-
-def _trivial(table: Table, folds: Sequence[Fold]) -> dict[str, Any]:
-    """Balanced accuracy of the trivial predictors on the same folds."""
-    scales = scales_of(table.info)
-    found: dict[str, list[float]] = {}
-    for fold in folds:
-        train = np.concatenate([fold.train, fold.valid])
-        test = {name: table[name][fold.test] for name in trivial.FEATURES}
-        for predictor in trivial.fit_all(table.columns, train, table.info.class_names, scales.frequencies, scales.log):
-            confusion = scores.confusion_matrix(test["label"], predictor.predict(test), len(table.info.class_names))
-            found.setdefault(predictor.name, []).append(float(scores.balanced_accuracy(confusion)))
-    return {name: scores.summary(values) | {"by_fold": values} for name, values in found.items()}
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

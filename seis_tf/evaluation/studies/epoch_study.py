@@ -25,12 +25,12 @@ from seis_tf.evaluation.report.page import (
     ungrouped_notice,
     write_report,
 )
-from seis_tf.evaluation.report.units import MODEL_NAMES
 from seis_tf.evaluation.stats.folds import Fold
 from seis_tf.evaluation.studies import figures, fitting
 from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES
 from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
 from seis_tf.files import write_atomically, write_json
+from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 from seis_tf.training.loop import Member, fit
 from seis_tf.training.optimizers import Optimizer
@@ -67,7 +67,8 @@ def epoch_study(
     job = job.model_copy(update={"training": job.training.model_copy(update=changes)})
     table = fitting.load_table(job, dataset, SPLITS)
     train = table.rows["train"]
-    data, loss = tasks.data_of(job, table, train), tasks.loss_of(job, table, train)
+    task = tasks.task_of(job.model)
+    data, loss = task.data(table, job, train), task.loss(table, job, train)
     settings = job.training
     model = tasks.build(job.model, table.info, seed=settings.seed, l2=settings.l2)
     optimizer = Optimizer(settings.optimizer, settings.momentum, settings.weight_decay, settings.clip_norm)
@@ -83,7 +84,7 @@ def epoch_study(
         progress(state.epoch, epochs)
 
     member = Member(train, table.rows["valid"], settings.seed)
-    fitted = fit([model], data, [member], settings, loss, metrics=tasks.metrics_of(job.model), on_epoch=watch)
+    fitted = fit([model], data, [member], settings, loss, metrics=task.metrics, on_epoch=watch)
     fold = Fold(train, table.rows["valid"], table.rows["test"])
     scored = {}
     for name, state in (("best", fitted.progress.best), ("last", fitted.progress.state)):
@@ -156,7 +157,7 @@ def _report(result: dict[str, Any], rows: list[dict[str, float]], dataset: str) 
     )
     score = SCORE_NAMES[result["score"]]
     return Report(
-        title=f"Long training of {MODEL_NAMES[result['job']['model']['kind']]} on {dataset}",
+        title=f"Long training of {network_settings(result['job']['model']['kind']).title} on {dataset}",
         asked=f"How many epochs are enough, and what does training on to epoch {result['epochs']:,} cost?",
         answer=(
             f"{words}. The best epoch on validation records is {result['best_epoch']:,}: its {score} on test records "

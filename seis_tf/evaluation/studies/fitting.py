@@ -17,15 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf import tasks
-from seis_tf.dataset import shards, tables
+from seis_tf.dataset import tables
 from seis_tf.dataset.shards import SPLITS
-from seis_tf.evaluation.stats import scores
 from seis_tf.evaluation.stats.folds import Fold
+from seis_tf.evaluation.tasks import evaluation_of
 from seis_tf.settings.training import TrainJob
 from seis_tf.training.loop import Fit, Member, fit, smaller_is_better
 
 Progress = Callable[[int, int], None]
-CLASSIFIER_FEATURES = (*tasks.WAVEFORM_FEATURES, "station", "record_id", "snr_db", "peak_amplitude")
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,7 @@ def load_table(job: TrainJob, dataset: Path | str, splits: Sequence[str] = SPLIT
     Raises:
         ValueError: the model is not for the data set's task.
     """
-    if not tasks.is_classifier(job.model):
-        return tasks.load_table(job, dataset, tuple(splits))
-    shards.open_dataset(dataset, task="waveforms")
-    extra = ("waveform",) if job.training.augment.active else ()
-    return tables.load(dataset, splits, CLASSIFIER_FEATURES + extra)
+    return tasks.load_table(job, dataset, tuple(splits), evaluation_of(job.model).features)
 
 
 def labels_of(table: tables.Table) -> np.ndarray:
@@ -139,11 +134,12 @@ def fit_trials(
     total = len(stacks) * job.training.epochs
     built: dict[int, keras.Model] = {}  # by seed: folds and sizes start from the same weights
     # One loss for all: its scale is a constant of the compiled step.
-    loss = tasks.loss_of(job, table, trials[0].rows.train)
+    task = tasks.task_of(job.model)
+    loss = task.loss(table, job, trials[0].rows.train)
     for number, places in enumerate(stacks):
         chosen = [trials[i] for i in places]
         started = time.perf_counter()
-        data = tasks.data_of(job, table, chosen[0].rows.train)
+        data = task.data(table, job, chosen[0].rows.train)
         for seed in {trial.seed for trial in chosen} - built.keys():
             built[seed] = tasks.build(job.model, table.info, seed=seed, l2=job.training.l2)
         models = [built[trial.seed] for trial in chosen]
@@ -152,7 +148,7 @@ def fit_trials(
         base = number * job.training.epochs
         fitted = fit(
             models, data, members, job.training, loss,
-            metrics=tasks.metrics_of(job.model), on_epoch=lambda p, base=base: progress(base + p.epoch, total),
+            metrics=task.metrics, on_epoch=lambda p, base=base: progress(base + p.epoch, total),
         )  # fmt: skip
         epochs = [row["seconds"] for row in fitted.progress.history[0]]
         compiling = max(fitted.first_step_seconds - (float(np.median(epochs[1:])) if len(epochs) > 1 else 0.0), 0.0)
@@ -174,26 +170,14 @@ def predict_members(fitted: Fit, inputs: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def score(job: TrainJob, table: tables.Table, trained: Trained, rows: np.ndarray) -> dict[str, float]:
-    """Scores of one fit on some records.
-
-    Classifiers: the headline scores. DART: `mse`, m^2, of the slip, and `mse_ratio`, its ratio to that of always
-    answering the mean slip of the training records.
-    """
-    if tasks.is_classifier(job.model):
-        n_classes = len(table.info.class_names)
-        return scores.headline_scores(
-            table["label"][rows], scores.check_probabilities(table["label"][rows], trained.outputs[rows], n_classes)
-        )
-    slip = table["weights_m"]
-    constant = slip[trained.trial.rows.train].mean(axis=0, dtype=np.float64)
-    mse = float(np.mean(np.square(trained.outputs[rows].astype(np.float64) - slip[rows])))
-    return {"mse": mse, "mse_ratio": mse / float(np.mean(np.square(constant - slip[rows])))}
+    """Scores of one fit on some records, as the task has them."""
+    return evaluation_of(job.model).score(table, trained.outputs, rows, trained.trial.rows.train)
 
 
 def main_score(job: TrainJob) -> tuple[str, bool]:
     """The score that stands for a task, and whether larger is better."""
-    score = "balanced_accuracy" if tasks.is_classifier(job.model) else "mse"
-    return score, not smaller_is_better(score)
+    name = evaluation_of(job.model).main_score
+    return name, not smaller_is_better(name)
 
 
 def jsonable(value: Any) -> Any:
@@ -220,9 +204,7 @@ def _without_idle_validation(job: TrainJob, trials: Sequence[Trial]) -> tuple[Tr
 
 def _stacks(job: TrainJob, table: tables.Table, trials: Sequence[Trial]) -> list[list[int]]:
     """Trials that are trained together: of one size, and of one data where that depends on the training records."""
-    own_data = tasks.is_classifier(job.model) and (
-        table.info.job["standardise"] == "dataset" or job.training.class_weights != "none"
-    )
+    own_data = tasks.task_of(job.model).depends_on_rows(job, table.info)
     groups: dict[tuple, list[int]] = {}
     for i, trial in enumerate(trials):
         key = (trial.size, trial.rows.train.tobytes() if own_data else b"")

@@ -30,13 +30,14 @@ from seis_tf.evaluation.report.page import (
     ungrouped_notice,
     write_report,
 )
-from seis_tf.evaluation.report.units import MODEL_NAMES, count
+from seis_tf.evaluation.report.units import count
 from seis_tf.evaluation.stats import paired, scores
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds, random_folds, torn_groups
 from seis_tf.evaluation.studies import fitting
 from seis_tf.evaluation.studies.comparison import answers_of
 from seis_tf.evaluation.studies.fitting import Progress, Trial
 from seis_tf.files import write_json
+from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 
 _SHOWN = 20  # pairs of events that a report lists
@@ -110,9 +111,7 @@ def leak_meter(
     Raises:
         ValueError: no data set of task waveforms, or as `folds.grouped_folds`.
     """
-    info = shards.load_dataset(Path(dataset))
-    if info.task != "waveforms":
-        raise ValueError(f"{dataset}: expected a data set of task waveforms, received {info.task}")
+    info = shards.open_dataset(dataset, task="waveforms")
     table = fitting.load_table(job, dataset)
     content = "waveform" if info.has("waveform") else "spectrogram"
     duplicates = find_duplicates(tables.load(dataset, SPLITS, (content,))[content], table["group"])
@@ -195,7 +194,7 @@ def _report(result: dict[str, Any], dataset: str) -> Report:
         "Bars are 95 % intervals from resampling whole events.",
     )
     return Report(
-        title=f"Leak meter: {MODEL_NAMES[result['job']['model']['kind']]} on {dataset}",
+        title=f"Leak meter: {network_settings(result['job']['model']['kind']).title} on {dataset}",
         asked="Does the split give anything away, and how much would a random split flatter the model?",
         answer=_answer(result),
         key_numbers=[

@@ -26,12 +26,13 @@ from seis_tf.evaluation.report.page import (
     ungrouped_notice,
     write_report,
 )
-from seis_tf.evaluation.report.units import MODEL_NAMES, count
+from seis_tf.evaluation.report.units import count
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds, nested_subset
 from seis_tf.evaluation.studies import figures, fitting
 from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES
 from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
 from seis_tf.files import write_atomically, write_json
+from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -227,7 +228,7 @@ def _report(result: dict[str, Any], table: Records, dataset: Path) -> Report:
     ]
     last = sizes[-1]["test"]
     return Report(
-        title=f"Learning curve of {MODEL_NAMES[result['job']['model']['kind']]} on {dataset.resolve().name}",
+        title=f"Learning curve of {network_settings(result['job']['model']['kind']).title} on {dataset.resolve().name}",
         asked="Would more data help, and how much of the score is luck?",
         answer=_answer(result, name),
         key_numbers=[

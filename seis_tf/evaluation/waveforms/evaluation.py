@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from seis_tf import tasks
 from seis_tf.dataset import shards, tables
 from seis_tf.dataset.dataset_info import SPLITS, DatasetInfo, check_filled
-from seis_tf.evaluation.calibrate import RECALL, calibrate, probabilities, thresholds_of
-from seis_tf.evaluation.dart import evaluation as dart_evaluation
 from seis_tf.evaluation.report.page import write_report
 from seis_tf.evaluation.report.record_figures import scales_of
 from seis_tf.evaluation.stats import scores
 from seis_tf.evaluation.waveforms import trivial
+from seis_tf.evaluation.waveforms.calibrate import RECALL, calibrate, probabilities, thresholds_of
 from seis_tf.evaluation.waveforms.judged import Judged
 from seis_tf.evaluation.waveforms.report import report_of
 from seis_tf.evaluation.waveforms.trivial import Predictor
@@ -37,7 +35,7 @@ _STEPS = 5
 
 
 def evaluate(
-    run_folder: Path | str,
+    run_folder: Run | Path | str,
     data: Path | str | None = None,
     *,
     dataset: Path | str | None = None,
@@ -46,10 +44,10 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:
-    """Judges a classifier and writes what was found; a run of task dart goes to `dart_evaluation.evaluate`.
+    """Judges a classifier and writes what was found.
 
     Args:
-        run_folder: a finished run.
+        run_folder: a finished run of task waveforms, or its folder.
         data: another data set, of which every record is judged whatever its split, and the results go to
             `evaluations/<name>/` in the run. The run's own data set (by its fingerprint; perhaps moved) is judged by
             its splits, with the results in the run folder.
@@ -66,9 +64,8 @@ def evaluate(
         ValueError: no finished run, its data set is gone or changed, or `data` has other classes, shapes,
             sampling rate or spectrogram settings.
     """
-    run = load_run(run_folder)
-    if not tasks.is_classifier(run.config.job.model):
-        return dart_evaluation.evaluate(run, data, dataset=dataset, draws=draws, progress=progress, say=say)
+    run = run_folder if isinstance(run_folder, Run) else load_run(run_folder)
+    run.check_task("waveforms")
     progress(0, _STEPS)
     folder = dataset_of(run, dataset) if data is None else Path(data)
     info = shards.load_dataset(folder)
@@ -151,8 +148,7 @@ def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo)
     Raises:
         ValueError: another task, other classes or another order, other shapes, sampling rate or spectrogram settings.
     """
-    if received.task != expected.task:
-        raise ValueError(f"{folder}: expected a data set of task {expected.task}, received {received.task}")
+    shards.check_task(folder, received, expected.task)
     check_names(f"{folder}: classes", expected.class_names, received.class_names)
     pairs = {"spectrogram shape": tuple(i.feature("spectrogram").shape for i in (expected, received))}
     pairs["sampling rate in Hz"] = (expected.sampling_rate_hz, received.sampling_rate_hz)

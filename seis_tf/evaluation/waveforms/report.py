@@ -16,7 +16,7 @@ from seis_tf.evaluation.report.page import (
 )
 from seis_tf.evaluation.report.record_figures import Scales
 from seis_tf.evaluation.report.sections import PARTS, loss_picture
-from seis_tf.evaluation.report.units import MODEL_NAMES, count, listed, percent
+from seis_tf.evaluation.report.units import count, listed, percent
 from seis_tf.evaluation.stats import scores
 from seis_tf.evaluation.waveforms.sections import (
     errors_section,
@@ -191,5 +191,5 @@ def _bounds(main: dict[str, Any], name: str) -> list[float] | None:
 
 
 def _model_words(judged: Judged) -> str:
-    kind = MODEL_NAMES[judged.run.config.job.model.kind]
+    kind = judged.run.config.job.model.title
     return kind if judged.run.members == 1 else f"{kind} ensemble of {judged.run.members}"

@@ -26,8 +26,9 @@ from seis_tf.evaluation.stats.intervals import Intervals
 from seis_tf.evaluation.waveforms import evaluation
 from seis_tf.runs import Run, RunConfig, dataset_of, load_run
 from seis_tf.settings.data import DartJob
+from seis_tf.settings.networks import Conv1dSettings
 from seis_tf.settings.simulation import FakequakeSettings
-from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 

@@ -16,8 +16,9 @@ from seis_tf.dart.unit_sources import NEAR_BUOYS, load_greens
 from seis_tf.evaluation.dart.real_events import real_event
 from seis_tf.runs import load_run
 from seis_tf.settings.data import DartJob
+from seis_tf.settings.networks import Conv1dSettings
 from seis_tf.settings.simulation import FakequakeSettings
-from seis_tf.settings.training import Conv1dSettings, TrainJob
+from seis_tf.settings.training import TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 

@@ -14,7 +14,8 @@ from seis_tf.evaluation.stats.folds import grouped_folds
 from seis_tf.evaluation.studies import comparison, fitting
 from seis_tf.evaluation.studies.comparison_report import answer_of, report_of
 from seis_tf.evaluation.studies.fitting import Trial
-from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import Conv1dSettings, MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 
 
 def mlp(hidden=(6,), epochs=10) -> TrainJob:

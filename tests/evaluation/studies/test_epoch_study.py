@@ -10,7 +10,8 @@ import pytest
 
 from seis_tf.evaluation.studies import epoch_study, fitting
 from seis_tf.runs import train
-from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 
 JOB = TrainJob(
     model=MlpSettings(hidden=(16,), dropout=0.2), training=TrainingSettings(batch_size=10, learning_rate=0.01)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from seis_tf.evaluation.studies import leaks
-from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 
 JOB = TrainJob(model=MlpSettings(hidden=(16,)), training=TrainingSettings(epochs=40, batch_size=10))
 

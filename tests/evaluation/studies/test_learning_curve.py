@@ -11,7 +11,8 @@ import pytest
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds, nested_subset
 from seis_tf.evaluation.studies import fitting, learning_curve
 from seis_tf.evaluation.studies.fitting import Trial
-from seis_tf.settings.training import CnnSettings, Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import CnnSettings, Conv1dSettings, MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 
 FRACTIONS = (0.3, 1.0)
 

@@ -11,8 +11,9 @@ from seis_tf import runs
 from seis_tf.dart.unit_sources import load_greens
 from seis_tf.evaluation.dart import evaluation as dart_evaluation
 from seis_tf.evaluation.studies import window_study
+from seis_tf.settings.networks import Conv1dSettings
 from seis_tf.settings.simulation import FakequakeSettings
-from seis_tf.settings.training import Conv1dSettings, TrainingSettings, TrainJob
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 

@@ -17,7 +17,8 @@ from seis_tf.evaluation.stats import calibration
 from seis_tf.evaluation.waveforms import evaluation, trivial
 from seis_tf.evaluation.waveforms.evaluation import evaluate
 from seis_tf.runs import load_run, train
-from seis_tf.settings.training import MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.networks import MlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.waveforms.spectrograms import standardise
 
 NAMES = ("AE", "UP", "noise")

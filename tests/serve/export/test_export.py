@@ -24,8 +24,9 @@ from seis_tf.serve.export.export import export, versions
 from seis_tf.serve.export.labels import labels_of
 from seis_tf.serve.export.waveform_graph import Classifier, raw_input, with_temperature
 from seis_tf.settings.data import DartJob, RecordSettings, SpectrogramSettings
+from seis_tf.settings.networks import Conv1dSettings, MlpSettings
 from seis_tf.settings.simulation import FakequakeSettings
-from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.waveforms import loading, spectrograms
 
 RECORD = {"length_samples": 70}

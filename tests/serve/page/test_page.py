@@ -27,8 +27,9 @@ from seis_tf.serve.page import dart
 from seis_tf.serve.predict.waveforms import predict
 from seis_tf.serve.server.server import running
 from seis_tf.settings.data import DartJob, WaveformJob
+from seis_tf.settings.networks import Conv1dSettings, MlpSettings
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
-from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.synthetic.labquakes import write_labquakes

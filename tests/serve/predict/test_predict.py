@@ -21,8 +21,9 @@ from seis_tf.serve.export import labels
 from seis_tf.serve.export.export import export
 from seis_tf.serve.predict.waveforms import Exported, list_files, load_model, predict, rows
 from seis_tf.settings.data import DartJob, SpectrogramSettings, WaveformJob
+from seis_tf.settings.networks import Conv1dSettings, MlpSettings
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings
-from seis_tf.settings.training import Conv1dSettings, MlpSettings, TrainingSettings, TrainJob
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 from seis_tf.synthetic.labquakes import write_labquakes

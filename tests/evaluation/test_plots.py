@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from seis_tf.evaluation.waveforms.plots import plot_dataset
+from seis_tf.evaluation.plots import plot_dataset
 
 
 def test_a_waveform_data_set_is_drawn(tiny_waveforms, tmp_path):
@@ -66,5 +66,5 @@ def test_no_examples_are_refused(tiny_waveforms, tmp_path):
 
 
 def test_plotting_needs_no_tensorflow():
-    code = "import sys, seis_tf.evaluation.waveforms.plots; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, seis_tf.evaluation.plots; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
