@@ -94,9 +94,8 @@ def network(tree: dict, choice_epochs: int) -> Callable[[tables.Table, np.ndarra
         settings = job.training.model_copy(update=changes)
         data = waveform_training.classification_data(table, settings, train)
         model = tasks.build(job.model, table.info, seed=seed, l2=settings.l2)
-        done = fit(
-            [model], data, [Member(train, test[:0], seed)], settings, tasks.task_of(job.model).loss(table, job, train)
-        )
+        loss = tasks.task_of(job.model).loss(table, job, train)
+        done = fit([model], data, [Member(train, test[:0], seed)], settings, loss)
         return done.stack.predict(done.state, [data.inputs[0]], rows=test[None].astype(np.int32))[0]
 
     return answer

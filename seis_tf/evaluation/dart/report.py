@@ -185,7 +185,7 @@ def _scores_section(judged: JudgedDart, metrics: Metrics) -> Section:
         )
     title = f"Wave to come explained, {PARTS[judged.main]}"
     caption = "Explained variance at the gauges ahead; bars are 95 % intervals from resampling events."
-    pictures = [Picture("scores", dart_figures.scores_by_method(dots, title), caption), loss_picture(judged)]
+    pictures = [Picture("scores", dart_figures.scores_by_method(dots, title), caption), loss_picture(judged.run)]
     return Section("How good it is", text, tables, pictures)
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from seis_tf.evaluation.report import figures
 from seis_tf.evaluation.report.page import Picture
 from seis_tf.evaluation.report.units import listed
+from seis_tf.runs import Run
 from seis_tf.training.loop import best_row
-
-if TYPE_CHECKING:
-    from seis_tf.evaluation.waveforms.judged import Judged
-
 
 PARTS = {"train": "training", "valid": "validation", "test": "test", "all": "all records"}
 
 
-def loss_picture(judged: Judged) -> Picture:
+def loss_picture(run: Run) -> Picture:
     """Loss by epoch, and which weights the run kept."""
-    history, job = judged.run.history, judged.run.config.job.training
+    history, job = run.history, run.config.job.training
     column = job.monitor if job.monitor in history[0][0] else "loss"
     best = [int(best_row(rows, column)["epoch"]) for rows in history]
     epochs = listed(sorted({str(epoch) for epoch in best}, key=int))

@@ -161,7 +161,7 @@ def _scores_section(judged: Judged, metrics: dict[str, Any]) -> Section:
                 "The model and the trivial predictors; bars are 95 % intervals from resampling whole events.",
             )
         )
-    return Section("How good it is", text, tables, [*pictures, loss_picture(judged)])
+    return Section("How good it is", text, tables, [*pictures, loss_picture(judged.run)])
 
 
 def _best_trivial(metrics: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
