@@ -60,7 +60,7 @@ def record_of(dataset: Path | str, settings: SearchSettings, space: spaces.Space
 
 def _digest() -> str:
     """Of the sources that decide a trial's score: the version number says nothing of a change in between."""
-    paths = sources_of("seis_tf.tuning.trials", "seis_tf.tuning.workers.oracles")
+    paths = sources_of("seis_tf.tuning.trials", "seis_tf.tuning.oracles")
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
