@@ -147,3 +147,9 @@ def test_ruff_is_the_same_everywhere():
     hook = re.search(r"ruff-pre-commit\s+rev: v([\d.]+)", (ROOT / ".pre-commit-config.yaml").read_text())
     assert hook is not None
     assert declared(ROOT, "test")["ruff"] == f"=={hook[1]}"
+
+
+def test_the_citation_has_the_version_of_the_package():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert f"\nversion: {config['metadata']['version']}\n" in (ROOT / "CITATION.cff").read_text()

@@ -24,7 +24,7 @@ MODULE_NAME = re.compile(r"seis_tf(\.[a-z_]\w*)+")
 
 # All names below are without the leading "seis_tf.". A tier may import from itself and from the tiers above it here.
 TIERS = (
-    ("settings", "files", "names", "startup", "isolated", "data"),
+    ("settings", "files", "names", "startup", "isolated", "hdf5", "matlab", "data"),
     ("dataset", "models"),
     ("training",),
     ("waveforms", "dart"),
