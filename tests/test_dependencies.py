@@ -31,8 +31,6 @@ LISTS = {
     "benchmarks": ("install_requires", "serve", "bench"),
     "tests": ("install_requires", "serve", "test"),
 }
-# What the benchmarks and their tests import from benchmarks/, beside the modules of the same folder.
-OWN = ("suite", "rows", "run")
 # Imported only where it is installed: the code says what to do without it.
 OPTIONAL = {"torch"}
 # Needed without an import in this code, and why.
@@ -58,7 +56,8 @@ def distribution(module: str) -> str:
 
 def imported(folder: Path) -> dict[str, str]:
     """Distribution -> one place (file:line) that imports it, for all that is not Python's own or this project's."""
-    own = {"seis_tf", *OWN} | {path.stem for path in folder.rglob("*.py")}
+    scripts = [*folder.rglob("*.py"), *(folder.parent / "benchmarks").rglob("*.py")]  # their tests import them
+    own = {"seis_tf", "rows"} | {path.stem for path in scripts}
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
