@@ -57,7 +57,7 @@ def distribution(module: str) -> str:
 def imported(folder: Path) -> dict[str, str]:
     """Distribution -> one place (file:line) that imports it, for all that is not Python's own or this project's."""
     scripts = [*folder.rglob("*.py"), *(folder.parent / "benchmarks").rglob("*.py")]  # their tests import them
-    own = {"seis_tf", "rows"} | {path.stem for path in scripts}
+    own = {"seis_tf", "rows", "suite"} | {path.stem for path in scripts}
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
