@@ -26,9 +26,10 @@ from scipy import stats
 from seis_tf import runs
 from seis_tf.dart.prepare import prepare_dart
 from seis_tf.dart.unit_sources import load_greens
-from seis_tf.evaluation.dart.methods import Windows, network_of
+from seis_tf.evaluation.dart.methods import network_of
 from seis_tf.evaluation.dart.scores import TrueWaves
 from seis_tf.evaluation.dart.uncertainty_fit import DROPOUT, ENSEMBLE, assess
+from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.evaluation.stats.intervals import LEVELS, coverage_limits, end_ranks
 from seis_tf.evaluation.stats.mc_dropout import dropout_samples
 from seis_tf.settings.data import DartJob

@@ -127,7 +127,8 @@ def serving_part(out: Path) -> Part:
     """Both models exported and checked, and one raw record of each answered through the local server's REST."""
     from seis_tf.serve.client.client import Client
     from seis_tf.serve.export.export import export
-    from seis_tf.serve.predict import waveforms
+    from seis_tf.serve.predict import predict as prediction
+    from seis_tf.serve.predict import rows
     from seis_tf.serve.server.server import running
 
     models = out / "models"
@@ -143,10 +144,10 @@ def serving_part(out: Path) -> Part:
     part.lines.append(f"Over REST, the record {record} is {answer['class_name'][0]}.")
     event = next((out / "fakequakes" / "raw").iterdir())
     told = json.loads((event / "event.json").read_text())
-    answers = waveforms.predict(
+    answers = prediction.predict(
         models / "fakequakes", [str(event)], origin_time=told["origin_time"], figures=out / "event-figures"
     )
-    part.answer = json.dumps(waveforms.rows(answers)[0], indent=1, default=str)
+    part.answer = json.dumps(rows.rows(answers)[0], indent=1, default=str)
     part.lines.append("Below: the answer for one earthquake's raw buoy files, tides included.")
     part.links += [(path.stem, f"event-figures/{path.name}") for path in sorted((out / "event-figures").glob("*.png"))]
     return part

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from seis_tf.dart.features import dart_features
-from seis_tf.dataset import examples, shards, writer
+from seis_tf.dataset import examples, shard_task, shards, writer
 from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.synthetic.labquakes import write_labquakes
@@ -55,8 +55,8 @@ class TinyEncoder:
     features: tuple[examples.Feature, ...]
     sums: bool = False
 
-    def __call__(self, items: Sequence[TinyRecord]) -> writer.Batch:
-        batch = writer.Batch(
+    def __call__(self, items: Sequence[TinyRecord]) -> shard_task.Batch:
+        batch = shard_task.Batch(
             [examples.encode(item.values, list(self.features)) for item in items],
             [item.label for item in items],
             [item.group for item in items],

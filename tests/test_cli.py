@@ -126,7 +126,7 @@ def test_a_preset_of_another_model_is_refused():
 
 
 def printed_by_predict(monkeypatch, capsys, answers) -> list[str]:
-    from seis_tf.serve.predict import waveforms as prediction
+    from seis_tf.serve.predict import predict as prediction
 
     monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: answers)
     cli.app(["predict", "MODELS/x", "records"], standalone_mode=False)
@@ -190,7 +190,7 @@ def test_brackets_in_names_are_printed_as_they_are(dataset, tmp_path, monkeypatc
 def test_any_format_is_asked_for_by_name(monkeypatch, tmp_path):
     import obspy
 
-    from seis_tf.serve.predict import waveforms as prediction
+    from seis_tf.serve.predict import predict as prediction
 
     given = {}
     monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: given.update(options) or [])
@@ -269,7 +269,7 @@ def test_a_wrong_value_of_a_file_stays_the_files_fault(tmp_path):
 
 
 def test_two_numbers_are_typed_as_the_help_shows_them(monkeypatch, capsys):
-    from seis_tf.serve.predict import waveforms as prediction
+    from seis_tf.serve.predict import predict as prediction
 
     told = {}
     monkeypatch.setattr(prediction, "predict", lambda *arguments, **options: told.update(options) or [{"record": "a"}])

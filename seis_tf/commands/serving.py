@@ -84,7 +84,8 @@ def predict(
 ) -> None:
     """Answers for raw records, as a table, CSV or JSON."""
     console.load_tensorflow()
-    from seis_tf.serve.predict import waveforms as prediction
+    from seis_tf.serve.predict import predict as prediction
+    from seis_tf.serve.predict import rows
 
     answers = prediction.predict(
         model,
@@ -102,9 +103,9 @@ def predict(
     if json:
         console.print_json(answers)
     elif csv:
-        console.print_csv(prediction.rows(answers))
+        console.print_csv(rows.rows(answers))
     else:
-        rows = prediction.rows(answers)
+        rows = rows.rows(answers)
         header = list(rows[0]) if rows else []
         # Names alone where that is enough to tell records from each other: paths would fill the table.
         names = [os.path.basename(str(row[header[0]])) for row in rows]

@@ -134,8 +134,8 @@ def import_weights(
 ) -> None:
     """Makes a run of weights that were trained with the published PyTorch prototype."""
     console.load_tensorflow()
-    from seis_tf.dart.prototype import import_run
     from seis_tf.evaluation.calibrate import calibrate
+    from seis_tf.importing import import_run
 
     run = import_run(weights, dataset, out, activation=activation)
     calibrate(run, dataset, console.note)

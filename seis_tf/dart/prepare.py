@@ -13,9 +13,10 @@ from seis_tf.dart.unit_sources import GreensFunctions, load_greens, magnitude
 from seis_tf.dart.windows import DartEvent
 from seis_tf.dataset import examples
 from seis_tf.dataset.dataset_info import DatasetInfo
+from seis_tf.dataset.shard_task import Batch
 from seis_tf.dataset.shards import Rejection
 from seis_tf.dataset.splits import split_records
-from seis_tf.dataset.writer import Batch, Note, Progress, plan, write_dataset
+from seis_tf.dataset.writer import Note, Progress, plan, write_dataset
 from seis_tf.settings.data import DartJob
 
 

@@ -6,7 +6,6 @@ have no names there: whoever imports says with the data set in which order they 
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import zipfile
@@ -16,13 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from seis_tf import runs, tasks
 from seis_tf.dart import networks as dart_networks
-from seis_tf.dart.training_data import FEATURES
-from seis_tf.dataset import tables
-from seis_tf.dataset.shards import DatasetInfo, load_dataset
 from seis_tf.settings.networks import Conv1dSettings
-from seis_tf.settings.training import TrainingSettings, TrainJob
 
 _CONVOLUTION = re.compile(r"conv(\d+)\.weight")
 _DENSE = {"lin": "linear_1", "lin2": "weights_m"}
@@ -115,47 +109,6 @@ def assign(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
     names = {f"conv{i + 1}": f"conv_{i + 1}" for i in range(len(weights) // 2 - len(_DENSE))} | _DENSE
     for theirs, ours in names.items():
         model.get_layer(ours).set_weights([weights[f"{theirs}.weight"].T, weights[f"{theirs}.bias"]])
-
-
-def import_run(path: Path | str, dataset: Path | str, out: Path | str, *, activation: str = "leaky_relu") -> runs.Run:
-    """A run folder from a prototype's weights, to be evaluated and exported as any other.
-
-    Args:
-        path: the weights.
-        dataset: says window, buoys and sources, which must be in the order that the prototype was trained with.
-        out: the run folder to make.
-        activation: as for `settings_of`.
-
-    Raises:
-        ValueError: the weights don't fit the data set, or `out` is taken.
-    """
-    weights, info = read_weights(path), load_dataset(Path(dataset))
-    settings = settings_of(weights, activation=activation)
-    _check_sizes(weights, info)
-    job = TrainJob(model=settings, training=TrainingSettings(epochs=1, keep="last"))
-    model = tasks.build(settings, info)
-    assign(model, weights)
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    imported = f"{Path(path).name}, SHA-256 {digest}"
-    return runs.keep_imported(model, job, dataset, Path(out), imported, _losses(model, dataset))
-
-
-def _check_sizes(weights: dict[str, np.ndarray], info: DatasetInfo) -> None:
-    for what, names, count in (
-        ("buoys", info.gauge_names, weights["conv1.weight"].shape[1]),
-        ("sources", info.source_names, weights["lin2.bias"].size),
-    ):
-        if len(names) != count:
-            raise ValueError(f"weights: expected {len(names)} {what} {list(names)}, received {count}")
-
-
-def _losses(model: keras.Model, dataset: Path | str) -> dict[str, float]:
-    """Mean squared slip error of training and validation records, as a training's history has it."""
-    table = tables.load(dataset, ("train", "valid"), FEATURES, filled=True)
-    slip = model.predict(table["water_level_m"], batch_size=256, verbose=0)
-    error = np.square(slip - table["weights_m"]).mean(axis=1)
-    train, valid = (float(error[table.rows[split]].mean()) for split in ("train", "valid"))
-    return {"epoch": 0.0, "loss": train, "val_loss": valid, "val_mse": valid}
 
 
 def _load_torch(path: Path) -> Any:

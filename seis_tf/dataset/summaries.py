@@ -13,7 +13,7 @@ from seis_tf.dataset.splits import check_classes
 from seis_tf.settings.data import SplitSettings
 
 if TYPE_CHECKING:
-    from seis_tf.dataset.writer import ShardTask
+    from seis_tf.dataset.shard_task import ShardTask
 
 
 def find_duplicates(summaries: list[dict[str, Any]]) -> tuple[list[list[str]], dict[str, str]]:

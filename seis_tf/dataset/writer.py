@@ -16,15 +16,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from seis_tf.dataset import job_folder, shards, tfrecords
 from seis_tf.dataset.dataset_info import SPLITS, DatasetInfo, RecordLengths, RejectedInfo, write_info
+from seis_tf.dataset.shard_task import Batch, Encoder, ShardTask
 from seis_tf.dataset.splits import rule_of
 from seis_tf.dataset.summaries import check_splits, find_duplicates, normalisation, resumed_words, split_info
 from seis_tf.files import checksum, write_json
@@ -33,45 +33,6 @@ from seis_tf.settings.data import SplitSettings
 BATCH = 256  # records read and transformed together
 Progress = Callable[[int, int], None]
 Note = Callable[[str], None]
-
-
-@dataclass
-class Batch:
-    """What one call of an encoder gives: serialized examples and what `dataset.json` must know of them."""
-
-    payloads: list[bytes]
-    labels: list[int]
-    groups: list[str]
-    record_ids: list[str]
-    hashes: list[str]
-    rejected: list[dict[str, str]] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)  # samples that whole records hold
-    sums: np.ndarray | None = None
-    largest: float = 0.0
-
-
-Encoder = Callable[[Sequence[Any]], Batch]
-
-
-@dataclass(frozen=True)
-class ShardTask:
-    """One shard to write: its place, its items and how they become examples.
-
-    Attributes:
-        path: of the file.
-        split: that it belongs to.
-        items: what is encoded, each with a `record_id`.
-        encode: items -> examples.
-        source: fingerprint of the items' own files, where they have some.
-        job: hash of all that decides the shard's content; `write_dataset` sets it.
-    """
-
-    path: Path
-    split: str
-    items: Sequence[Any]
-    encode: Encoder
-    source: str | None = None
-    job: str = ""
 
 
 def plan(
@@ -220,7 +181,7 @@ def _run(tasks: list[ShardTask], processes: int, progress: Progress) -> list[dic
             done += len(task.items)
         return [summaries[i] for i in range(len(tasks))]
     # The tasks go to each worker once, as it starts: a forked one has them already.
-    pool = ProcessPoolExecutor(min(processes, len(tasks)), _context(), _start_worker, (tasks,))
+    pool = ProcessPoolExecutor(min(processes, len(tasks)), _context(tasks[0].encode), _start_worker, (tasks,))
     with pool:
         # The largest first, so that no worker is left alone with a large one at the end.
         order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].items))
@@ -236,7 +197,7 @@ def _run(tasks: list[ShardTask], processes: int, progress: Progress) -> list[dic
     return [summaries[i] for i in range(len(tasks))]
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def _context(encode: Encoder) -> multiprocessing.context.BaseContext:
     """How worker processes start: forked where that is safe, at no cost; else from a clean server that imports anew.
 
     A fork copies one thread only: what TensorFlow's threads, or a progress bar's, hold at that moment stays locked.
@@ -244,7 +205,7 @@ def _context() -> multiprocessing.context.BaseContext:
     if sys.platform == "linux" and "tensorflow" not in sys.modules and threading.active_count() == 1:
         return multiprocessing.get_context("fork")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["seis_tf.waveforms.prepare", "seis_tf.cli"])
+    context.set_forkserver_preload(["__main__", type(encode).__module__])
     return context
 
 

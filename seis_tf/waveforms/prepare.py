@@ -11,8 +11,9 @@ import numpy as np
 
 from seis_tf.dataset import examples
 from seis_tf.dataset.dataset_info import DatasetInfo
+from seis_tf.dataset.shard_task import Batch
 from seis_tf.dataset.splits import check_classes, split_records
-from seis_tf.dataset.writer import Batch, Note, Progress, plan, rejections_first, write_dataset
+from seis_tf.dataset.writer import Note, Progress, plan, rejections_first, write_dataset
 from seis_tf.settings.data import SplitSettings, WaveformJob
 from seis_tf.waveforms import lengths, loading, source_record, sources
 from seis_tf.waveforms.features import waveform_features

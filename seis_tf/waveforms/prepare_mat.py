@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from seis_tf.dataset import examples, shards
+from seis_tf.dataset.shard_task import Batch
 from seis_tf.dataset.shards import SPLITS, DatasetInfo
 from seis_tf.dataset.splits import split_records
-from seis_tf.dataset.writer import Batch, Note, Progress, plan, write_dataset
+from seis_tf.dataset.writer import Note, Progress, plan, write_dataset
 from seis_tf.settings.data import WaveformJob
 from seis_tf.waveforms import matfile, spectrograms
 from seis_tf.waveforms.features import waveform_features

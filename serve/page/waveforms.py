@@ -11,7 +11,7 @@ import numpy as np
 
 from seis_tf.evaluation.report.units import frequency_unit, time_unit
 from seis_tf.serve.predict import uploads
-from seis_tf.serve.predict.waveforms import use_of
+from seis_tf.serve.predict.windows import use_of
 from seis_tf.serve.server.servable import Arrays, Servable
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.settings.simulation import LabquakeSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +17,11 @@ from seis_tf.dart.windows import DartEvent, check_levels, event_from_records, ou
 from seis_tf.files import write_atomically
 from seis_tf.names import check_names
 from seis_tf.serve.export.dart_graph import GREENS_FILE
+from seis_tf.serve.predict.exported import Answer, Exported
+from seis_tf.serve.predict.paths import list_files
 from seis_tf.serve.predict.uploads import EVENT_FILE
 from seis_tf.settings.data import DartRecordSettings
 from seis_tf.settings.training import AnswerSettings
-
-if TYPE_CHECKING:
-    from seis_tf.serve.predict.waveforms import Answer, Exported
 
 _BAND_LEVEL = 0.8  # of the intervals that are drawn
 
@@ -40,6 +39,24 @@ class Event:
     origin_time: str | None = None
     epicentre: tuple[float, float] | None = None
     latency_min: float = 0.0
+
+
+def predict(
+    exported: Exported,
+    records: str | Path | Sequence[str | Path] | np.ndarray,
+    *,
+    origin_time: str | None = None,
+    epicentre: tuple[float, float] | None = None,
+    latency_min: float = 0.0,
+    buoy_names: Sequence[str] | None = None,
+    figures: Path | str | None = None,
+    strict: bool = False,
+) -> list[Answer]:
+    """Answers of a DART network; see `predict.predict`."""
+    about = Event(origin_time, epicentre, latency_min)
+    if isinstance(records, np.ndarray):
+        return predict_arrays(exported, records, buoy_names, about, figures)
+    return predict_files(exported, list_files(records), buoy_names, about, figures, strict)
 
 
 def predict_files(

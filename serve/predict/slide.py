@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from seis_tf.serve.predict.waveforms import Answer, Exported, answer_of, ask_about, none_usable
+from seis_tf.serve.predict.exported import Answer, Exported
+from seis_tf.serve.predict.windows import answer_of, ask_about, none_usable
 from seis_tf.waveforms.sliding import Windows
 
 

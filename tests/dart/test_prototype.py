@@ -7,7 +7,8 @@ import pytest
 
 from seis_tf import runs
 from seis_tf.dart.networks import conv1d_parameters
-from seis_tf.dart.prototype import import_model, import_run, read_weights, settings_of
+from seis_tf.dart.prototype import import_model, read_weights, settings_of
+from seis_tf.importing import import_run
 
 WIDTHS = {45: (20, 20, 40, 40, 80), 30: (20, 20, 40, 60)}
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seis_tf.dataset import shards, writer
+from seis_tf.dataset import shard_task, shards, writer
 from seis_tf.dataset.shards import iterate, load_dataset, verify
 from seis_tf.settings.data import SplitSettings
 
@@ -227,7 +227,7 @@ def test_too_many_rejected_is_refused_with_the_first_reasons_and_can_be_allowed(
 def test_a_group_in_two_splits_is_refused(tmp_path):
     def encode(items):
         groups, ids = [group for _, group in items], [str(number) for number, _ in items]
-        return writer.Batch([b"x"] * len(items), [0] * len(items), groups, ids, [""] * len(items))
+        return shard_task.Batch([b"x"] * len(items), [0] * len(items), groups, ids, [""] * len(items))
 
     by_split = {"train": [(0, "a"), (1, "b")], "valid": [(2, "c")], "test": [(3, "b")]}
     tasks = writer.plan("dart", tmp_path, by_split, encode, 10, 1)

@@ -15,7 +15,7 @@ from seis_tf.dart.unit_sources import GreensFunctions, magnitude
 from seis_tf.evaluation.stats.intervals import Predicted, bin_of
 
 if TYPE_CHECKING:
-    from seis_tf.evaluation.dart.methods import Windows
+    from seis_tf.evaluation.dart.windows import Windows
 
 WAVE_STEP_MIN = 5  # the wave is smooth: every fifth minute says all
 SMOOTHING_MIN = 10  # to either side, of the wave's local height

@@ -20,10 +20,11 @@ from seis_tf.dart.inversion import Choice, peak_amplitude
 from seis_tf.evaluation.dart import scores
 from seis_tf.evaluation.dart.calibrate import calibrate
 from seis_tf.evaluation.dart.judged import JudgedDart, judge
-from seis_tf.evaluation.dart.methods import NETWORK, TRUE_SLIP, Answers, Methods, Windows
+from seis_tf.evaluation.dart.methods import NETWORK, TRUE_SLIP, Answers, Methods
 from seis_tf.evaluation.dart.report import report_of
 from seis_tf.evaluation.dart.scores import THRESHOLD_M, WaveErrors
 from seis_tf.evaluation.dart.uncertainty_fit import sureness
+from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.evaluation.report.page import write_report
 from seis_tf.files import write_atomically, write_json
 from seis_tf.runs import Run, load_run

@@ -10,8 +10,9 @@ import numpy as np
 from seis_tf.dart.unit_sources import GreensFunctions, load_greens
 from seis_tf.dataset import shards, tables
 from seis_tf.dataset.shards import SPLITS, DatasetInfo
-from seis_tf.evaluation.dart.methods import Answers, Methods, Windows, network_of
+from seis_tf.evaluation.dart.methods import Answers, Methods, network_of
 from seis_tf.evaluation.dart.scores import TrueWaves
+from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.names import check_names
 from seis_tf.runs import Run, dataset_of, find_dataset, is_same
 from seis_tf.settings.data import DartJob, DartRecordSettings

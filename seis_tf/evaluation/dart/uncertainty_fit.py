@@ -18,8 +18,9 @@ from seis_tf.dataset.shards import DatasetInfo
 from seis_tf.evaluation.dart import uncertainty
 from seis_tf.evaluation.dart.draws import bins_of, draws_of, member_magnitudes, truth_of
 from seis_tf.evaluation.dart.judged import JudgedDart, validation_windows
-from seis_tf.evaluation.dart.methods import Windows, network_of
+from seis_tf.evaluation.dart.methods import network_of
 from seis_tf.evaluation.dart.uncertainty import WAVES, calibrate
+from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.evaluation.stats.intervals import LEVELS, Intervals
 from seis_tf.evaluation.stats.mc_dropout import PASSES, dropout_samples
 from seis_tf.models.layers import dropouts

@@ -19,8 +19,9 @@ from seis_tf.dataset import shards, tables
 from seis_tf.evaluation.dart import evaluation as dart_evaluation
 from seis_tf.evaluation.dart.evaluation import evaluate
 from seis_tf.evaluation.dart.figures import SHORT
-from seis_tf.evaluation.dart.methods import Methods, Windows, network_of
+from seis_tf.evaluation.dart.methods import Methods, network_of
 from seis_tf.evaluation.dart.scores import TrueWaves
+from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.evaluation.report.page import Report
 from seis_tf.evaluation.stats.intervals import Intervals
 from seis_tf.evaluation.waveforms import evaluation

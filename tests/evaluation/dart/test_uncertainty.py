@@ -9,10 +9,10 @@ import pytest
 
 from seis_tf.dart.unit_sources import load_greens
 from seis_tf.evaluation.dart import draws, uncertainty
-from seis_tf.evaluation.dart.methods import Windows
 from seis_tf.evaluation.dart.scores import TrueWaves
 from seis_tf.evaluation.dart.uncertainty_fit import assess, wave_band
 from seis_tf.evaluation.dart.uncertainty_section import uncertainty_section, window_tables
+from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.evaluation.report.page import Report, write_report
 from seis_tf.settings.training import AnswerSettings
 

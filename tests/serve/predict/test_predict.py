@@ -19,7 +19,10 @@ from seis_tf.dataset import shards
 from seis_tf.evaluation.stats import calibration
 from seis_tf.serve.export import labels
 from seis_tf.serve.export.export import export
-from seis_tf.serve.predict.waveforms import Exported, list_files, load_model, predict, rows
+from seis_tf.serve.predict.exported import Exported, load_model
+from seis_tf.serve.predict.paths import list_files
+from seis_tf.serve.predict.predict import predict
+from seis_tf.serve.predict.rows import rows
 from seis_tf.settings.data import DartJob, SpectrogramSettings, WaveformJob
 from seis_tf.settings.networks import Conv1dSettings, MlpSettings
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings

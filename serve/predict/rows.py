@@ -1,0 +1,42 @@
+"""Answers -> flat rows with the same columns, for a table or CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+from seis_tf.serve.predict.exported import Answer
+
+# Names in tables and CSV, the same as in an evaluation's predictions.csv; of parts of an answer, with their own name.
+_COLUMNS = {"record": "record_id", "class_name": "predicted_class"}
+
+
+_COLUMNS_OF = {
+    "probabilities": "probability_{}",
+    "weights_m": "slip_{}_m",
+    "weights_m_spread": "slip_spread_{}_m",
+    "peak_m": "peak_{}_m",
+    "peak_minute": "peak_{}_min",
+}
+
+
+def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
+    """Answers as flat rows with the same columns, for a table or CSV; pairs and series of numbers are no cells."""
+    flat = []
+    for answer in answers:
+        row: dict[str, Any] = {}
+        for key, value in answer.items():
+            if isinstance(value, dict):
+                named = _COLUMNS_OF.get(key, f"{key}_{{}}")
+                row |= {named.format(k): entry for k, entry in value.items() if not isinstance(entry, list | dict)}
+            elif isinstance(value, list):
+                if all(isinstance(entry, str) for entry in value):
+                    row[key] = "; ".join(value)
+            elif value is not None or not key[-1].isdigit():  # mw_80 and such: withheld pairs are no cells either
+                row[_COLUMNS.get(key, key)] = "" if value is None else value
+        flat.append(row)
+    columns = list(dict.fromkeys(column for row in flat for column in row))
+    columns.sort(key=lambda column: ("note", "reason").index(column) + 1 if column in ("note", "reason") else 0)
+    return [{column: row.get(column, "") for column in columns} for row in flat]
