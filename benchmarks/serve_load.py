@@ -90,7 +90,7 @@ class Server:
 
     def __init__(self, models: Path, **settings: Any) -> None:
         program = (
-            "import json, sys; from seis_tf.serve.server.server import serve\n"
+            "import json, sys; from seis_tf.serve.local_server import serve\n"
             "def tell(at): print(at.rest_port, at.grpc_port, flush=True)\n"
             "serve(sys.argv[1], rest_port=0, grpc_port=0, started=tell, **json.loads(sys.argv[2]))"
         )

@@ -127,9 +127,9 @@ def serving_part(out: Path) -> Part:
     """Both models exported and checked, and one raw record of each answered through the local server's REST."""
     from seis_tf.serve.client.client import Client
     from seis_tf.serve.export.export import export
+    from seis_tf.serve.local_server import running
     from seis_tf.serve.predict import predict as prediction
     from seis_tf.serve.predict import rows
-    from seis_tf.serve.server.server import running
 
     models = out / "models"
     part = Part("Serving")

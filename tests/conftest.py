@@ -15,7 +15,7 @@ from seis_tf.dataset import examples, shard_task, shards, writer
 from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.synthetic.labquakes import write_labquakes
-from seis_tf.waveforms.features import waveform_features
+from seis_tf.waveforms import features as stored
 from seis_tf.waveforms.spectrograms import spectrograms
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -102,7 +102,7 @@ def write_tiny_waveforms(
     out: Path, records: list[TinyRecord], job: WaveformJob, by_split: dict[str, list] | None = None, **header
 ) -> shards.DatasetInfo:
     """A data set of these records, in several shards, by hash; `header` overrides what `dataset.json` says."""
-    features = tuple(waveform_features((8, 9), 70, TINY_RATE_HZ))
+    features = tuple(stored.waveform_features((8, 9), 70, TINY_RATE_HZ))
     if by_split is None:
         by_split = {split: [] for split in shards.SPLITS}
         for record in records:

@@ -15,7 +15,7 @@ _UNUSUAL = 1.5
 
 def lines(info: DatasetInfo) -> list[str]:
     """Sentences about the records and the spectrograms of a data set; none for one without waveforms."""
-    if info.task != "waveforms" or not info.has("waveform"):
+    if not info.has("waveform"):
         return []
     job = WaveformJob.model_validate(info.job)
     n_samples = info.feature("waveform").shape[0]

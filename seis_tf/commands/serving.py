@@ -135,8 +135,8 @@ def serve(
 ) -> None:
     """A local server that speaks TensorFlow Serving's REST and gRPC, with a page to drop a record on."""
     console.load_tensorflow()
-    from seis_tf.serve.server.server import Addresses
-    from seis_tf.serve.server.server import serve as run_server
+    from seis_tf.serve.local_server import Addresses
+    from seis_tf.serve.local_server import serve as run_server
 
     def tell(where: Addresses) -> None:
         console.out.print(f"page and REST at {where.url}, gRPC at {where.host}:{where.grpc_port}; Ctrl-C stops")

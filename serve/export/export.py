@@ -20,20 +20,18 @@ from seis_tf import runs
 from seis_tf.evaluation.calibrate import calibrate
 from seis_tf.files import write_json
 from seis_tf.runs import Run
-from seis_tf.serve.export import check_dart, check_waveforms, labels, tflite
+from seis_tf.serve.export import labels, tflite
 from seis_tf.serve.export.calibration import read_calibration
 from seis_tf.serve.export.card import model_card
 from seis_tf.serve.export.check import CheckFailed, Report, check, load_test_records
-from seis_tf.serve.export.dart_graph import Forecaster
 from seis_tf.serve.export.signature import Graph, save
+from seis_tf.serve.export.tasks import EXPORTS
 from seis_tf.serve.export.warmup import FILE as WARMUP_FILE
 from seis_tf.serve.export.warmup import write_warmup
-from seis_tf.serve.export.waveform_graph import Classifier
 
 METADATA_VERSION = 1
 EXTRA = "assets.extra"
 FORMATS = ("saved_model", "tflite")
-_ANSWERS = {"waveforms": check_waveforms.answers, "dart": check_dart.answers}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -74,7 +72,7 @@ def export(
     home = runs.dataset_of(run, dataset)
     records = load_test_records(home)
     calibrate(run, home, say)
-    graph = graph_of(run)
+    task, graph = EXPORTS[run.config.info.task], graph_of(run)
     models, base = Path(models_folder), Path(models_folder) / name
     labels.check_label(label)
     base.mkdir(parents=True, exist_ok=True)
@@ -86,17 +84,17 @@ def export(
         signatures = graph.signatures()
         save(signatures, graph.variables, aside)
         write_warmup(extra / WARMUP_FILE, name, signatures)
-        report = check(aside, run, graph, records, _ANSWERS[graph.info.task])
+        report = check(aside, run, graph, records, task.check)
         if "tflite" in formats:
             answers = tflite.write_tflite(extra / tflite.FILE, run, graph)
-            _ANSWERS[graph.info.task](report.part("tflite", tflite.OUTPUT_LIMIT), answers, run, graph, records)
+            task.check(report.part("tflite", tflite.OUTPUT_LIMIT), answers, run, graph, records)
         _refuse_failed(report, name)
         write_json(extra / "check.json", report.describe())
         for file, content in graph.files().items():
             (extra / file).write_bytes(content)
         described = metadata(run, graph, name, version)
         write_json(extra / "metadata.json", described)
-        (extra / "MODEL_CARD.md").write_text(model_card(described, report.describe()), encoding="utf-8")
+        (extra / "MODEL_CARD.md").write_text(model_card(described, report.describe(), task.card), encoding="utf-8")
         final = _publish(aside, base / str(version))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -112,16 +110,13 @@ def versions(base: Path) -> list[int]:
     return sorted(int(entry.name) for entry in base.iterdir() if entry.name.isdecimal() and entry.is_dir())
 
 
-def graph_of(run: Run) -> Classifier | Forecaster:
+def graph_of(run: Run) -> Graph:
     """The graph that is exported for a run.
 
     Raises:
         ValueError: a calibration that can't be, or Green's functions that are not there.
     """
-    info, calibration = run.config.info, read_calibration(run.folder)
-    if info.task == "waveforms":
-        return Classifier(run.model, info, calibration.temperature)
-    return Forecaster(run.model, info, calibration.intervals, run.config.job.answer)
+    return EXPORTS[run.config.info.task].graph(run, read_calibration(run.folder))
 
 
 def metadata(run: Run, graph: Graph, name: str, version: int) -> dict[str, Any]:

@@ -73,7 +73,9 @@ def record_of_example(servable: Servable, number: int) -> Window:
     return Window(event, truth=made, number=number)
 
 
-def record_of_files(servable: Servable, paths: list[Path], origin_time: str, isolated: Isolated) -> Window:
+def record_of_files(
+    servable: Servable, paths: list[Path], isolated: Isolated, *, resample: bool, origin_time: str
+) -> Window:
     """The window of one event's files, read by `uploads.read_event`.
 
     Raises:

@@ -34,6 +34,8 @@ _HEADERS = {
 }
 _MOST_FILES = 20
 STABLE = "stable"
+# By task: the module that knows its records and draws its answers. A further one has the same functions.
+PAGES: dict[str, Any] = {"waveforms": waveforms, "dart": dart}
 
 
 def add_routes(app: FastAPI, core: Core, bodies: BodyReader) -> None:
@@ -53,19 +55,19 @@ def add_routes(app: FastAPI, core: Core, bodies: BodyReader) -> None:
         origins.check_page(request.scope)
         tree = await core.in_thread(json_requests.parse, await bodies.read(request.scope, request.receive))
         servable = _version(core, _text(tree, "model"))
-        room = _room(servable)
+        page = _page_of(servable)
         with core.counted(servable.name, "PAGE"):
             try:
                 if "files" in tree:
-                    record = await core.upload(_record, servable, room, tree, core.isolated)
+                    record = await core.upload(_record, servable, page, tree, core.isolated)
                 else:
-                    record = await core.in_thread(_record, servable, room, tree, core.isolated)
-                name, inputs = await core.in_thread(room.question, servable, record)
+                    record = await core.in_thread(_record, servable, page, tree, core.isolated)
+                name, inputs = await core.in_thread(page.question, servable, record)
                 signature = servable.signatures[name]
                 dtypes = {key: signature.inputs[key].dtype for key in inputs}
                 rows = signature.check(dtypes, {key: np.shape(array) for key, array in inputs.items()})
                 outputs = await core.predict(servable, signature, inputs, rows)
-                drawn = await core.in_thread(room.picture, servable, record, outputs)
+                drawn = await core.in_thread(page.picture, servable, record, outputs)
             except Refused:
                 raise
             except ValueError as err:
@@ -89,10 +91,10 @@ def _models(core: Core) -> list[dict[str, Any]]:
     for name in core.store.names():
         servable = _version(core, name)
         entry = {"name": name, "version": servable.version, "labels": core.store.labels(name)}
-        if dart.takes(servable) or waveforms.takes(servable):
-            room = _room(servable)
-            entry |= {"task": servable.metadata["task"], "about": room.about(servable)}
-            entry |= {"examples": room.examples(servable)}
+        page = PAGES.get(servable.metadata.get("task"))
+        if page is not None and page.takes(servable):
+            entry |= {"task": servable.metadata["task"], "about": page.about(servable)}
+            entry |= {"examples": page.examples(servable)}
         listed.append(entry)
     return listed
 
@@ -102,15 +104,19 @@ def _version(core: Core, name: str) -> Servable:
     return core.store.find(name, label=STABLE if STABLE in core.store.labels(name) else None)
 
 
-def _room(servable: Servable) -> Any:
-    """The module for the model's task."""
-    for room in (waveforms, dart):
-        if room.takes(servable):
-            return room
-    raise Refused("INVALID_ARGUMENT", f"{servable.name}: expected a model that takes records, received another one")
+def _page_of(servable: Servable) -> Any:
+    """The module for the model's task.
+
+    Raises:
+        Refused: a model that takes no records.
+    """
+    page = PAGES.get(servable.metadata.get("task"))
+    if page is None or not page.takes(servable):
+        raise Refused("INVALID_ARGUMENT", f"{servable.name}: expected a model that takes records, received another one")
+    return page
 
 
-def _record(servable: Servable, room: Any, tree: dict[str, Any], isolated: Callable[..., Any]) -> Any:
+def _record(servable: Servable, page: Any, tree: dict[str, Any], isolated: Callable[..., Any]) -> Any:
     """The record of a request: an example, or the files that were dropped.
 
     Raises:
@@ -123,21 +129,17 @@ def _record(servable: Servable, room: Any, tree: dict[str, Any], isolated: Calla
     if not isinstance(resample, bool):
         raise ValueError(f"resample: expected true or false, received {str(resample)[:20]!r}")
     if "example" in tree:
-        number, count = tree["example"], len(room.examples(servable))
+        number, count = tree["example"], len(page.examples(servable))
         if type(number) is not int or not 0 <= number < count:
             raise ValueError(f"example: expected a number from 0 to {count - 1}, received {str(number)[:20]!r}")
-        return room.record_of_example(servable, number)
+        return page.record_of_example(servable, number)
     files = tree["files"]
     if not isinstance(files, list) or not 0 < len(files) <= _MOST_FILES:
         raise ValueError(f"files: expected a list of 1 to {_MOST_FILES}, received {str(files)[:50]!r}")
     with tempfile.TemporaryDirectory(prefix="seis-tf-page-") as folder:
         paths = [_written(Path(folder), file) for file in files]
         try:
-            if room is dart:
-                return room.record_of_files(servable, paths, origin_time, isolated)
-            if len(paths) > 1:
-                raise ValueError(f"files: expected one, received {len(paths)}")
-            return room.record_of_file(servable, paths[0], resample, isolated)
+            return page.record_of_files(servable, paths, isolated, origin_time=origin_time, resample=resample)
         except NoAnswer as err:
             raise ValueError(f"{', '.join(path.name for path in paths)}: {err}") from err
         except ValueError as err:

@@ -63,13 +63,17 @@ def record_of_example(servable: Servable, number: int) -> loading.Waveforms:
     return loading.from_stream(stream, *_settings(servable, resample=False))
 
 
-def record_of_file(servable: Servable, path: Path, resample: bool, isolated: Isolated) -> loading.Waveforms:
-    """The window of a file that the model is asked about, read by `uploads.read_waveform`.
+def record_of_files(
+    servable: Servable, paths: list[Path], isolated: Isolated, *, resample: bool, origin_time: str
+) -> loading.Waveforms:
+    """The window of the one file that the model is asked about, read by `uploads.read_waveform`.
 
     Raises:
-        ValueError: the file can't be used; says why.
+        ValueError: the file can't be used, or there are several; says why.
     """
-    return isolated(uploads.read_waveform, path, *_settings(servable, resample))
+    if len(paths) > 1:
+        raise ValueError(f"files: expected one, received {len(paths)}")
+    return isolated(uploads.read_waveform, paths[0], *_settings(servable, resample))
 
 
 def question(servable: Servable, record: loading.Waveforms) -> tuple[str, Arrays]:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface, and the page, as an ASGI application.
+"""TensorFlow Serving's REST interface as an ASGI application.
 
 `predict` is a plain ASGI function in front of FastAPI: routing and request objects would take as long as a small model.
 Everything else is FastAPI, which also describes `predict` in /openapi.json (`openapi.py`).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -16,7 +16,6 @@ from fastapi import FastAPI, Request, Response
 from google.protobuf import json_format
 from starlette.exceptions import HTTPException
 
-from seis_tf.serve.page import page
 from seis_tf.serve.server import json_answers, json_requests, metrics, openapi
 from seis_tf.serve.server.core import Core
 from seis_tf.serve.server.errors import Refused
@@ -26,6 +25,7 @@ from seis_tf.serve.server.servable import DEFAULT_SIGNATURE, Arrays, Servable, S
 from seis_tf.serve.server.status import status_message
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Extend = Callable[[FastAPI, Core, BodyReader], None]
 
 _ANSWER_PATH = re.compile(
     r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([^/:]+))?:(classify|regress|predict)", re.IGNORECASE
@@ -35,11 +35,18 @@ _LARGE_BODY = 262_144
 
 
 class RestApp:
-    """The ASGI application."""
+    """The ASGI application.
 
-    def __init__(self, core: Core) -> None:
+    Args:
+        core: what is served.
+        extend: each adds further routes, such as the page's.
+    """
+
+    def __init__(self, core: Core, extend: Sequence[Extend] = ()) -> None:
         self._core, self._bodies = core, BodyReader(core.settings)
-        self._fastapi = _fastapi(core, self._bodies)
+        self._fastapi = _fastapi(core)
+        for add_routes in extend:
+            add_routes(self._fastapi, core, self._bodies)
         self._origins = Origins(core.settings)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -119,7 +126,7 @@ def error_body(err: Exception) -> bytes:
     return orjson.dumps({"error": str(err)})
 
 
-def _fastapi(core: Core, bodies: BodyReader) -> FastAPI:
+def _fastapi(core: Core) -> FastAPI:
     # No documentation pages: they would load scripts from elsewhere.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -152,7 +159,6 @@ def _fastapi(core: Core, bodies: BodyReader) -> FastAPI:
     async def description() -> Response:
         return Response(orjson.dumps(openapi.describe()), media_type="application/json")
 
-    page.add_routes(app, core, bodies)
     return app
 
 

@@ -6,7 +6,7 @@ PARTS = {"test": "test split", "all": "all records"}  # of the records, in words
 
 
 def with_interval(value: float | None, ends: list[float] | None, digits: int = 3) -> str:
-    """ "0.913 (0.880 to 0.941)"; nothing for no value."""
+    """Such as "0.913 (0.880 to 0.941)"; nothing for no value."""
     if value is None:
         return ""
     words = f"{value:.{digits}f}"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from seis_tf.serve.client.client import AskError, Client
-from seis_tf.serve.server.server import running
+from seis_tf.serve.local_server import running
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ from seis_tf import isolated
 from seis_tf.dart.prepare import prepare_dart
 from seis_tf.dart.unit_sources import load_greens
 from seis_tf.serve.export.export import export
+from seis_tf.serve.local_server import running
 from seis_tf.serve.page import dart
 from seis_tf.serve.predict.predict import predict
-from seis_tf.serve.server.server import running
 from seis_tf.settings.data import DartJob, WaveformJob
 from seis_tf.settings.networks import Conv1dSettings, MlpSettings
 from seis_tf.settings.simulation import FakequakeSettings, LabquakeSettings

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from seis_tf.serve.local_server import running
 from seis_tf.serve.server import models as models_module
 from seis_tf.serve.server.models import ModelStore
-from seis_tf.serve.server.server import running
 
 ZEROS = {"instances": [[0, 0, 0, 0]]}
 

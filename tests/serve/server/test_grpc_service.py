@@ -25,9 +25,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from seis_tf.serve.local_server import running
 from seis_tf.serve.server.grpc_service import from_protos, to_proto
 from seis_tf.serve.server.servable import load_servable
-from seis_tf.serve.server.server import running
 from seis_tf.settings.serving import BatchingSettings
 
 

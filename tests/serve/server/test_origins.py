@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 
+from seis_tf.serve.local_server import running
 from seis_tf.serve.server.errors import Refused
 from seis_tf.serve.server.origins import Origins
-from seis_tf.serve.server.server import running
 from seis_tf.settings.serving import ServerSettings
 
 ROUTES = [

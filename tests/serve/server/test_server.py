@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 
 from seis_tf.serve.export import labels
+from seis_tf.serve.local_server import running
 from seis_tf.serve.server import json_requests
 from seis_tf.serve.server.batching import Batcher, read_batching
 from seis_tf.serve.server.errors import Refused
 from seis_tf.serve.server.models import read_wanted
-from seis_tf.serve.server.server import running
 from seis_tf.settings.serving import BatchingSettings, ServerSettings
 
 

@@ -19,7 +19,8 @@ SERVER = """
 import os, sys
 from pathlib import Path
 from seis_tf import isolated
-from seis_tf.serve.server import models, servable, server
+from seis_tf.serve import local_server
+from seis_tf.serve.server import models, servable
 folder, what = Path(sys.argv[1]), sys.argv[2]
 
 def hang(*arguments, **options):
@@ -40,7 +41,7 @@ def started(where):
     elif what == "file system":
         models.ModelStore.scan = hang
 
-server.serve(folder / "models", rest_port=0, grpc_port=0, started=started, last=True)
+local_server.serve(folder / "models", rest_port=0, grpc_port=0, started=started, last=True)
 """
 QUESTIONS = {
     "upload": ("/page/answer", {"model": "toy", "files": [{"name": "x", "b64": "AAAA"}]}),

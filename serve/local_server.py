@@ -25,6 +25,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from seis_tf import isolated
+from seis_tf.serve.page import page
 from seis_tf.serve.server import grpc_service
 from seis_tf.serve.server.core import Core
 from seis_tf.serve.server.limits import patient_protocol
@@ -240,7 +241,7 @@ class _PageServer(uvicorn.Server):
 def _uvicorn_config(core: Core) -> uvicorn.Config:
     settings = core.settings
     return uvicorn.Config(
-        RestApp(core),
+        RestApp(core, [page.add_routes]),
         http=patient_protocol(settings.read_timeout_s),
         loop="asyncio",
         ws="none",
