@@ -14,15 +14,17 @@ class SearchSettings(Settings):
 
     model: Literal["mlp", "cnn", "conv1d", "slip_mlp"]
     tuner: Literal["random", "bayesian", "hyperband"] = "random"
-    trials: int = Field(20, gt=0)
-    epochs: int = Field(30, gt=0, description="of a trial; hyperband's longest")
+    trials: int = Field(default=20, gt=0)
+    epochs: int = Field(default=30, gt=0, description="of a trial; hyperband's longest")
     objective: str = "val_loss"
-    folds: int = Field(0, ge=0, description="grouped folds that score a trial; 0 scores on the valid split")
-    executions: int = Field(1, gt=0, description="seeds that a trial is trained with")
-    seed: int = Field(0, ge=0)
-    together: int | None = Field(None, gt=0, description="trials asked for at once; by default as the tuner allows")
-    max_parameters: int = Field(50_000_000, gt=0, description="a larger network is a failed trial")
-    base: dict[str, Any] = Field({}, description="settings of the job that are not searched")
+    folds: int = Field(default=0, ge=0, description="grouped folds that score a trial; 0 scores on the valid split")
+    executions: int = Field(default=1, gt=0, description="seeds that a trial is trained with")
+    seed: int = Field(default=0, ge=0)
+    together: int | None = Field(
+        default=None, gt=0, description="trials asked for at once; by default as the tuner allows"
+    )
+    max_parameters: int = Field(default=50_000_000, gt=0, description="a larger network is a failed trial")
+    base: dict[str, Any] = Field(default={}, description="settings of the job that are not searched")
 
     def asked_at_once(self, *, alone: bool) -> int:
         """How many trials one process asks for; the more, the larger the stacks.

@@ -14,25 +14,35 @@ class RecordSettings(Settings):
     """How a trace becomes a waveform of fixed length (stage 1, waveforms)."""
 
     length_samples: int | None = Field(
-        None, gt=1, description="samples kept of each record; default: as many as the records have (lengths.py)"
+        default=None, gt=1, description="samples kept of each record; default: as many as the records have (lengths.py)"
     )
-    anchor: Literal["start", "center", "onset"] = Field("start", description="which part of the record is kept")
+    anchor: Literal["start", "center", "onset"] = Field(default="start", description="which part of the record is kept")
     onset_sta_s: float | None = Field(
-        None, gt=0, description="short window of STA/LTA; default 1/50 of the kept length"
+        default=None, gt=0, description="short window of STA/LTA; default 1/50 of the kept length"
     )
-    onset_lta_s: float | None = Field(None, gt=0, description="long window of STA/LTA; default 1/5 of the kept length")
-    onset_position: Fraction = Field(0.3, description="where in the kept window the onset is put")
-    onset_threshold: float = Field(3.0, gt=1, description="smallest STA/LTA that counts as an onset")
-    no_onset: Literal["reject", "center"] = Field("reject", description="a record without an onset (as noise is)")
+    onset_lta_s: float | None = Field(
+        default=None, gt=0, description="long window of STA/LTA; default 1/5 of the kept length"
+    )
+    onset_position: Fraction = Field(default=0.3, description="where in the kept window the onset is put")
+    onset_threshold: float = Field(default=3.0, gt=1, description="smallest STA/LTA that counts as an onset")
+    no_onset: Literal["reject", "center"] = Field(
+        default="reject", description="a record without an onset (as noise is)"
+    )
     detrend: Literal["linear", "constant", "none"] = "linear"
-    bandpass_hz: tuple[float, float] | None = Field(None, description="corners of a zero-phase Butterworth band-pass")
-    bandpass_order: int = Field(4, ge=1, le=10)
-    stationxml: str | None = Field(None, description="StationXML file or glob: the instrument response is removed")
+    bandpass_hz: tuple[float, float] | None = Field(
+        default=None, description="corners of a zero-phase Butterworth band-pass"
+    )
+    bandpass_order: int = Field(default=4, ge=1, le=10)
+    stationxml: str | None = Field(
+        default=None, description="StationXML file or glob: the instrument response is removed"
+    )
     response_output: Literal["DISP", "VEL", "ACC"] = "VEL"
     sampling_rate_hz: float | None = Field(
-        None, gt=0, description="expected rate; default: the commonest in the source"
+        default=None, gt=0, description="expected rate; default: the commonest in the source"
     )
-    resample_hz: float | None = Field(None, gt=0, description="every record is resampled to this rate (polyphase)")
+    resample_hz: float | None = Field(
+        default=None, gt=0, description="every record is resampled to this rate (polyphase)"
+    )
 
     @model_validator(mode="after")
     def _band_is_a_band(self) -> Self:
@@ -51,14 +61,20 @@ class RecordSettings(Settings):
 class SpectrogramSettings(Settings):
     """The short-time spectrum, in the terms of `scipy.signal.spectrogram` (stage 2a)."""
 
-    nperseg: int = Field(20, gt=1)
-    noverlap: int = Field(10, ge=0)
-    nfft: int = Field(128, gt=1)
-    window: Literal["tukey", "hann", "hamming", "boxcar"] = Field("tukey", description="tukey is SciPy's Tukey(0.25)")
-    detrend: Literal["constant", "linear", "none"] = Field("constant", description="trend removed from each frame")
+    nperseg: int = Field(default=20, gt=1)
+    noverlap: int = Field(default=10, ge=0)
+    nfft: int = Field(default=128, gt=1)
+    window: Literal["tukey", "hann", "hamming", "boxcar"] = Field(
+        default="tukey", description="tukey is SciPy's Tukey(0.25)"
+    )
+    detrend: Literal["constant", "linear", "none"] = Field(
+        default="constant", description="trend removed from each frame"
+    )
     scaling: Literal["density", "spectrum"] = "density"
-    log: bool = Field(True, description="log10 of the power")
-    log_floor: float = Field(1e-8, gt=0, lt=1, description="smallest power kept, as a part of the record's largest")
+    log: bool = Field(default=True, description="log10 of the power")
+    log_floor: float = Field(
+        default=1e-8, gt=0, lt=1, description="smallest power kept, as a part of the record's largest"
+    )
 
     @model_validator(mode="after")
     def _frames_fit(self) -> Self:
@@ -88,7 +104,7 @@ class SplitSettings(Settings):
 
     method: Literal["stratified", "hash"] = "stratified"
     all_to: Literal["train", "valid", "test"] | None = Field(
-        None, description="every record into this split, whatever the fractions and the source say"
+        default=None, description="every record into this split, whatever the fractions and the source say"
     )
     valid_fraction: Rate = 0.15
     test_fraction: Rate = 0.2
@@ -123,22 +139,30 @@ class DartSplitSettings(SplitSettings):
 class ShardSettings(Settings):
     """How records lie on disk."""
 
-    shard_mb: float = Field(100.0, gt=0, description="size that a shard is planned for")
-    max_rejected: float = Field(0.05, ge=0, le=1, description="part of the records that may be rejected")
+    shard_mb: float = Field(default=100.0, gt=0, description="size that a shard is planned for")
+    max_rejected: float = Field(default=0.05, ge=0, le=1, description="part of the records that may be rejected")
 
 
 class WaveformSourceSettings(Settings):
     """Where class and group of a record come from."""
 
-    group_pattern: str = Field(r"^[^_]*_([^_]+)_", description="regular expression on the file name; group 1 is the id")
-    station_pattern: str | None = Field(
-        r"_([^_]+)\.[^.]+$", description="regular expression on the file name; group 1 is the sensor or station"
+    group_pattern: str = Field(
+        default=r"^[^_]*_([^_]+)_", description="regular expression on the file name; group 1 is the id"
     )
-    any_format: bool = Field(False, description="take whatever ObsPy reads, which may open files that a record names")
-    labels_csv: str | None = Field(None, description="CSV with columns file,class,group instead of folders and pattern")
-    seisbench_class: str | None = Field(None, description="SeisBench metadata column that holds the class")
-    seisbench_group: str = Field("source_id", description="SeisBench metadata column that holds the event")
-    seisbench_component: str = Field("Z", min_length=1, max_length=1, description="component taken from SeisBench data")
+    station_pattern: str | None = Field(
+        default=r"_([^_]+)\.[^.]+$", description="regular expression on the file name; group 1 is the sensor or station"
+    )
+    any_format: bool = Field(
+        default=False, description="take whatever ObsPy reads, which may open files that a record names"
+    )
+    labels_csv: str | None = Field(
+        default=None, description="CSV with columns file,class,group instead of folders and pattern"
+    )
+    seisbench_class: str | None = Field(default=None, description="SeisBench metadata column that holds the class")
+    seisbench_group: str = Field(default="source_id", description="SeisBench metadata column that holds the event")
+    seisbench_component: str = Field(
+        default="Z", min_length=1, max_length=1, description="component taken from SeisBench data"
+    )
 
     @field_validator("group_pattern", "station_pattern")
     @classmethod
@@ -172,16 +196,21 @@ class WaveformJob(Settings):
 class DartRecordSettings(Settings):
     """How buoy records become a window of detided water column (stage 2b, dart)."""
 
-    window_min: int = Field(45, gt=0, description="length of the window; its first sample is one step after the origin")
-    step_min: int = Field(1, gt=0)
-    buoys: tuple[str, ...] = Field(("46404", "46407", "46419"), min_length=1, description="in order")
-    latency_min: float = Field(0.0, ge=0, description="samples of the last minutes that are not here yet")
-    detide: Literal["joint", "harmonic", "mean", "polynomial", "highpass", "none"] = Field(
-        "joint", description="for raw levels; polynomial and highpass look into the future; none: no tide in the levels"
+    window_min: int = Field(
+        default=45, gt=0, description="length of the window; its first sample is one step after the origin"
     )
-    before_h: float = Field(24.0, gt=0, description="record before the origin that detiding uses")
-    recency_h: float | None = Field(4.0, gt=0, description="how fast detiding forgets; null: not at all")
-    max_level_m: float = Field(20.0, gt=0, description="detided levels beyond this can't be metres of water column")
+    step_min: int = Field(default=1, gt=0)
+    buoys: tuple[str, ...] = Field(default=("46404", "46407", "46419"), min_length=1, description="in order")
+    latency_min: float = Field(default=0.0, ge=0, description="samples of the last minutes that are not here yet")
+    detide: Literal["joint", "harmonic", "mean", "polynomial", "highpass", "none"] = Field(
+        default="joint",
+        description="for raw levels; polynomial and highpass look into the future; none: no tide in the levels",
+    )
+    before_h: float = Field(default=24.0, gt=0, description="record before the origin that detiding uses")
+    recency_h: float | None = Field(default=4.0, gt=0, description="how fast detiding forgets; null: not at all")
+    max_level_m: float = Field(
+        default=20.0, gt=0, description="detided levels beyond this can't be metres of water column"
+    )
 
     @model_validator(mode="after")
     def _window_is_whole_steps(self) -> Self:
@@ -194,8 +223,12 @@ class DartJob(Settings):
     """All of `prepare dart`."""
 
     task: Literal["dart"] = "dart"
-    greens: str | None = Field(None, description="npz or folder of Green's functions; default: the packaged ones")
-    gauges: tuple[str, ...] | None = Field(None, description="where the wave to come is kept; default: all of greens")
+    greens: str | None = Field(
+        default=None, description="npz or folder of Green's functions; default: the packaged ones"
+    )
+    gauges: tuple[str, ...] | None = Field(
+        default=None, description="where the wave to come is kept; default: all of greens"
+    )
     record: DartRecordSettings = DartRecordSettings()
     split: DartSplitSettings = DartSplitSettings()
     shards: ShardSettings = ShardSettings()

@@ -100,7 +100,7 @@ class MlpSettings(NetworkSettings):
     }
 
     kind: Literal["mlp"] = "mlp"
-    hidden: tuple[Units, ...] = Field((20,), description="units of each hidden layer")
+    hidden: tuple[Units, ...] = Field(default=(20,), description="units of each hidden layer")
     activation: str = "relu"
     dropout: Rate = 0.0
 
@@ -135,11 +135,13 @@ class CnnSettings(NetworkSettings):
     }
 
     kind: Literal["cnn"] = "cnn"
-    filters: tuple[Units, ...] = Field((8, 16, 32), description="of each block")
-    kernel: int = Field(3, gt=0)
-    pool: int = Field(2, gt=1)
-    stem: tuple[Units, Units] = Field((1, 1), description="[frequency, time] cells averaged before the first block")
-    dense: int = Field(20, ge=0, description="units of the hidden layer; 0 for none")
+    filters: tuple[Units, ...] = Field(default=(8, 16, 32), description="of each block")
+    kernel: int = Field(default=3, gt=0)
+    pool: int = Field(default=2, gt=1)
+    stem: tuple[Units, Units] = Field(
+        default=(1, 1), description="[frequency, time] cells averaged before the first block"
+    )
+    dense: int = Field(default=20, ge=0, description="units of the hidden layer; 0 for none")
     activation: str = "relu"
     dropout: Rate = 0.3
 
@@ -163,11 +165,13 @@ class Conv1dSettings(NetworkSettings):
     }
 
     kind: Literal["conv1d"] = "conv1d"
-    widths: tuple[Units, ...] | None = Field(None, description="channels of each stage; default by window length")
-    dense: int = Field(40, gt=0)
+    widths: tuple[Units, ...] | None = Field(
+        default=None, description="channels of each stage; default by window length"
+    )
+    dense: int = Field(default=40, gt=0)
     dropout: Rate = 0.3
     activation: str = "leaky_relu"
-    negative_slope: float = Field(0.01, ge=0, lt=1)
+    negative_slope: float = Field(default=0.01, ge=0, lt=1)
     output: Literal["relu", "softplus"] = "relu"
     use_mask: bool = False
 
@@ -209,9 +213,9 @@ class SlipMlpSettings(NetworkSettings):
     }
 
     kind: Literal["slip_mlp"] = "slip_mlp"
-    hidden: tuple[int, ...] = Field((256, 256, 256), description="units; layers of equal width are residual")
+    hidden: tuple[int, ...] = Field(default=(256, 256, 256), description="units; layers of equal width are residual")
     activation: str = "silu"
     dropout: Rate = 0.1
-    floor_m: float = Field(0.01, gt=0, description="level below which records are not scaled up")
-    gain: float = Field(20.0, gt=0, description="metres of slip that a metre of level stands for, about")
+    floor_m: float = Field(default=0.01, gt=0, description="level below which records are not scaled up")
+    gain: float = Field(default=20.0, gt=0, description="metres of slip that a metre of level stands for, about")
     use_mask: Literal[True] = True

@@ -13,39 +13,50 @@ from seis_tf.settings.base import ClassName, Fraction, Rate, Settings
 class MagnitudeSettings(Settings):
     """From slip to moment magnitude: Mw = 2/3 (log10 M0 - offset)."""
 
-    rigidity_pa: float = Field(4e10, gt=0)
-    log10_moment_offset: float = Field(9.05, description="GeoClaw's 9.05; IASPEI's standard is 9.1, 0.033 lower in Mw")
+    rigidity_pa: float = Field(default=4e10, gt=0)
+    log10_moment_offset: float = Field(
+        default=9.05, description="GeoClaw's 9.05; IASPEI's standard is 9.1, 0.033 lower in Mw"
+    )
 
 
 class LabquakeSettings(Settings):
     """What `simulate labquakes` makes: records of an imagined block with sensors on two of its faces."""
 
     class_names: tuple[ClassName, ClassName, ClassName] = Field(
-        ("AE", "UP", "noise"), description="folders of labquakes, of active-source pulses and of noise, in this order"
+        default=("AE", "UP", "noise"),
+        description="folders of labquakes, of active-source pulses and of noise, in this order",
     )
-    experiment: ClassName = Field("sim", description="first field of the file names")
-    sampling_rate_hz: float = Field(10e6, gt=0)
+    experiment: ClassName = Field(default="sim", description="first field of the file names")
+    sampling_rate_hz: float = Field(default=10e6, gt=0)
     length_samples: int = Field(
-        1024, ge=256, le=1900, description="so many always fit into one miniSEED record of 8 KiB"
+        default=1024, ge=256, le=1900, description="so many always fit into one miniSEED record of 8 KiB"
     )
-    n_sensors: int = Field(16, ge=2, le=99)
-    sensors_per_event: int = Field(4, ge=1)
-    block_m: tuple[float, float, float] = Field((0.25, 0.2, 0.2), description="length, width, height")
-    p_velocity_m_s: float = Field(6200.0, gt=0)
-    s_velocity_m_s: float = Field(3500.0, gt=0)
-    quality: float = Field(200.0, gt=0, description="Q of the paths")
-    reflection: float = Field(-0.7, ge=-1, le=1, description="coefficient of the block's faces")
-    onset_position: tuple[Fraction, Fraction] = Field((0.35, 0.45), description="where in the window P may arrive")
-    magnitudes: tuple[float, float] = Field((0.0, 3.0), description="one unit is a factor 10 in amplitude")
-    b_value: float = Field(1.0, gt=0, description="Gutenberg-Richter: a magnitude's density is 10^(-b magnitude)")
-    min_amplitude_counts: float = Field(500.0, gt=0, description="root mean square of a signal of magnitude 0")
-    snr_db: tuple[float, float] = Field((-12.0, 40.0), description="of an event; its sensors scatter about that")
-    snr_window_s: float = Field(40e-6, gt=0, description="signal after P that the SNR is of")
-    corner_hz: float = Field(1.2e6, gt=0, description="corner frequency of a labquake of magnitude 0")
-    corner_slope: float = Field(-0.15, description="change of the corner frequency's log10 a unit of magnitude")
-    max_hz: float = Field(3e6, gt=0, description="upper end of the labquakes' energy")
-    coda_s: tuple[float, float] = Field((8e-6, 20e-6), description="time in which a coda's amplitude falls to 1/e")
-    pulse_hz: float = Field(350e3, gt=0, description="centre frequency of the active source")
+    n_sensors: int = Field(default=16, ge=2, le=99)
+    sensors_per_event: int = Field(default=4, ge=1)
+    block_m: tuple[float, float, float] = Field(default=(0.25, 0.2, 0.2), description="length, width, height")
+    p_velocity_m_s: float = Field(default=6200.0, gt=0)
+    s_velocity_m_s: float = Field(default=3500.0, gt=0)
+    quality: float = Field(default=200.0, gt=0, description="Q of the paths")
+    reflection: float = Field(default=-0.7, ge=-1, le=1, description="coefficient of the block's faces")
+    onset_position: tuple[Fraction, Fraction] = Field(
+        default=(0.35, 0.45), description="where in the window P may arrive"
+    )
+    magnitudes: tuple[float, float] = Field(default=(0.0, 3.0), description="one unit is a factor 10 in amplitude")
+    b_value: float = Field(
+        default=1.0, gt=0, description="Gutenberg-Richter: a magnitude's density is 10^(-b magnitude)"
+    )
+    min_amplitude_counts: float = Field(default=500.0, gt=0, description="root mean square of a signal of magnitude 0")
+    snr_db: tuple[float, float] = Field(
+        default=(-12.0, 40.0), description="of an event; its sensors scatter about that"
+    )
+    snr_window_s: float = Field(default=40e-6, gt=0, description="signal after P that the SNR is of")
+    corner_hz: float = Field(default=1.2e6, gt=0, description="corner frequency of a labquake of magnitude 0")
+    corner_slope: float = Field(default=-0.15, description="change of the corner frequency's log10 a unit of magnitude")
+    max_hz: float = Field(default=3e6, gt=0, description="upper end of the labquakes' energy")
+    coda_s: tuple[float, float] = Field(
+        default=(8e-6, 20e-6), description="time in which a coda's amplitude falls to 1/e"
+    )
+    pulse_hz: float = Field(default=350e3, gt=0, description="centre frequency of the active source")
     noise_band_hz: tuple[float, float] = (2e6, 5e6)
     noise_lines_hz: tuple[float, ...] = (1.55e6, 2.75e6, 3.9e6)
 
@@ -91,18 +102,28 @@ class LabquakeSettings(Settings):
 class SlipSettings(Settings):
     """Random slip of simulated earthquakes: a rectangle of unit sources by magnitude, log-normal slip inside."""
 
-    mw_min: float = Field(7.5, ge=6, le=10)
-    mw_max: float = Field(9.2, ge=6, le=10)
-    length_log10: tuple[float, float] = Field((-2.477, 0.585), description="log10 km = a + b Mw; Strasser et al. 2010")
-    length_scatter: float = Field(0.180, ge=0, description="standard deviation of log10 length; the same source")
-    width_log10: tuple[float, float] = Field((-0.882, 0.351), description="log10 km = a + b Mw; Strasser et al. 2010")
-    width_scatter: float = Field(0.173, ge=0)
-    hurst: float = Field(0.75, gt=0, le=1, description="of the von Karman correlation; Mai and Beroza 2002")
-    correlation_strike_km: tuple[float, float] = Field((2.0, 1 / 3), description="a + b length; Mai and Beroza 2002")
-    correlation_dip_km: tuple[float, float] = Field((1.0, 1 / 3), description="a + b width; Mai and Beroza 2002")
-    std_fraction: float = Field(0.9, ge=0, description="standard deviation of the slip as a part of its mean")
-    modes: int | None = Field(None, gt=0, description="terms of the Karhunen-Loeve expansion; default: all")
-    max_slip_m: float = Field(50.0, gt=0, description="a draw with more slip on any source is drawn anew")
+    mw_min: float = Field(default=7.5, ge=6, le=10)
+    mw_max: float = Field(default=9.2, ge=6, le=10)
+    length_log10: tuple[float, float] = Field(
+        default=(-2.477, 0.585), description="log10 km = a + b Mw; Strasser et al. 2010"
+    )
+    length_scatter: float = Field(
+        default=0.180, ge=0, description="standard deviation of log10 length; the same source"
+    )
+    width_log10: tuple[float, float] = Field(
+        default=(-0.882, 0.351), description="log10 km = a + b Mw; Strasser et al. 2010"
+    )
+    width_scatter: float = Field(default=0.173, ge=0)
+    hurst: float = Field(default=0.75, gt=0, le=1, description="of the von Karman correlation; Mai and Beroza 2002")
+    correlation_strike_km: tuple[float, float] = Field(
+        default=(2.0, 1 / 3), description="a + b length; Mai and Beroza 2002"
+    )
+    correlation_dip_km: tuple[float, float] = Field(
+        default=(1.0, 1 / 3), description="a + b width; Mai and Beroza 2002"
+    )
+    std_fraction: float = Field(default=0.9, ge=0, description="standard deviation of the slip as a part of its mean")
+    modes: int | None = Field(default=None, gt=0, description="terms of the Karhunen-Loeve expansion; default: all")
+    max_slip_m: float = Field(default=50.0, gt=0, description="a draw with more slip on any source is drawn anew")
 
     @model_validator(mode="after")
     def _range_is_a_range(self) -> Self:
@@ -116,20 +137,28 @@ class FakequakeSettings(Settings):
 
     slip: SlipSettings = SlipSettings()
     magnitude: MagnitudeSettings = MagnitudeSettings()
-    buoys: tuple[str, ...] = Field(("46404", "46407", "46419"), min_length=1, description="that observe, in this order")
-    record_min: int = Field(120, gt=0, description="length of the observed records after the origin")
-    arrival_error: float = Field(
-        0.015, ge=0, lt=0.2, description="std of the relative stretch of time, source and buoy"
+    buoys: tuple[str, ...] = Field(
+        default=("46404", "46407", "46419"), min_length=1, description="that observe, in this order"
     )
-    amplitude_error: float = Field(0.10, ge=0, lt=1, description="std of the log amplitude, per source and buoy")
-    noise_white_m: float = Field(0.005, ge=0)
-    noise_red_m: float = Field(0.002, ge=0, description="std of a first-order autoregressive noise")
-    noise_red_min: float = Field(30.0, gt=0, description="its correlation time")
-    tide_residual_m: float = Field(0.003, ge=0, description="rms of what detiding leaves; 0 for none")
-    seismic_wave_m: float = Field(0.0, ge=0, description="typical first amplitude of the seismic wave; 0 for none")
-    seismic_wave_decay_min: float = Field(4.0, gt=0)
-    gap_probability: Rate = Field(0.0, description="that a record has one gap")
-    gap_max_min: int = Field(10, gt=0)
-    silent_probability: Rate = Field(0.0, description="that a buoy sends nothing; at least one always does")
-    mixed_sampling: bool = Field(False, description="only quarter hours until the seismic wave starts the event mode")
-    trigger_max_min: float = Field(8.0, gt=0, description="latest start of the event mode after the origin")
+    record_min: int = Field(default=120, gt=0, description="length of the observed records after the origin")
+    arrival_error: float = Field(
+        default=0.015, ge=0, lt=0.2, description="std of the relative stretch of time, source and buoy"
+    )
+    amplitude_error: float = Field(
+        default=0.10, ge=0, lt=1, description="std of the log amplitude, per source and buoy"
+    )
+    noise_white_m: float = Field(default=0.005, ge=0)
+    noise_red_m: float = Field(default=0.002, ge=0, description="std of a first-order autoregressive noise")
+    noise_red_min: float = Field(default=30.0, gt=0, description="its correlation time")
+    tide_residual_m: float = Field(default=0.003, ge=0, description="rms of what detiding leaves; 0 for none")
+    seismic_wave_m: float = Field(
+        default=0.0, ge=0, description="typical first amplitude of the seismic wave; 0 for none"
+    )
+    seismic_wave_decay_min: float = Field(default=4.0, gt=0)
+    gap_probability: Rate = Field(default=0.0, description="that a record has one gap")
+    gap_max_min: int = Field(default=10, gt=0)
+    silent_probability: Rate = Field(default=0.0, description="that a buoy sends nothing; at least one always does")
+    mixed_sampling: bool = Field(
+        default=False, description="only quarter hours until the seismic wave starts the event mode"
+    )
+    trigger_max_min: float = Field(default=8.0, gt=0, description="latest start of the event mode after the origin")

@@ -12,15 +12,8 @@ from seis_tf import tasks
 from seis_tf.dart import networks as dart_networks
 from seis_tf.evaluation.stats.scores import HEADLINES
 from seis_tf.evaluation.studies import fitting
-from seis_tf.settings.training import (
-    CnnSettings,
-    Conv1dSettings,
-    MlpSettings,
-    SlipMlpSettings,
-    TrainingSettings,
-    TrainJob,
-    learning_rate_at,
-)
+from seis_tf.settings.networks import CnnSettings, Conv1dSettings, MlpSettings, SlipMlpSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob, learning_rate_at
 from seis_tf.training import loop, losses
 from seis_tf.training.loop import Data, Member, class_weights, epoch_rows, fit
 from seis_tf.training.progress import Progress
@@ -135,7 +128,7 @@ BETTER_LARGE = {"accuracy", "balanced_accuracy", "macro_f1"}
 
 def test_every_score_of_every_task_has_its_better_end():
     kinds = (MlpSettings(), CnnSettings(), Conv1dSettings(), SlipMlpSettings())
-    computed = {"loss", *HEADLINES, *(name for kind in kinds for name in tasks.metrics_of(kind))}
+    computed = {"loss", *HEADLINES, *(name for kind in kinds for name in tasks.task_of(kind).metrics)}
     computed |= {fitting.main_score(TrainJob(model=kind))[0] for kind in kinds}
     assert computed <= BETTER_SMALL | BETTER_LARGE
     for name in BETTER_SMALL | BETTER_LARGE:
