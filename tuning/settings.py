@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from seis_tf.settings.base import Settings
+from seis_tf.settings.networks import network_settings
+
+
+def _known(kind: str) -> str:
+    network_settings(kind)
+    return kind
 
 
 class SearchSettings(Settings):
     """All of a search but the data."""
 
-    model: Literal["mlp", "cnn", "conv1d", "slip_mlp"]
+    model: Annotated[str, AfterValidator(_known)]
     tuner: Literal["random", "bayesian", "hyperband"] = "random"
     trials: int = Field(default=20, gt=0)
     epochs: int = Field(default=30, gt=0, description="of a trial; hyperband's longest")
