@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     "google_crc32c": "google-crc32c",
     "grpc": "grpcio",
     "keras_tuner": "keras-tuner",
+    "lazy_loader": "lazy-loader",
     "prometheus_client": "prometheus-client",
     "sklearn": "scikit-learn",
     "tensorflow_serving": "tensorflow-serving-api",

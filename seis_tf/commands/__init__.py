@@ -1,1 +1,4 @@
-"""The commands of `seis-tf`: they parse, call documented functions, and print; nothing else is done here."""
+"""The command line: one function a command, which checks options, calls a documented function and says what came of it.
+
+Nothing heavy is imported before a command runs.
+"""
