@@ -242,8 +242,8 @@ OUT_OF_RANGE = [
     ("predict MODEL FILE --epicentre 3", "--epicentre: expected two numbers with a comma between"),
     ("train mlp DATASET --out OUT --epochs 0", "--epochs: training.epochs: Input should be greater than 0, received 0"),
     ("train mlp DATASET --out OUT --seed -1", "--seed: training.seed: Input should be greater than or equal to 0"),
-    ("train mlp DATASET --out OUT --hidden 20,0", "--hidden: model.mlp.hidden.1: Input should be greater than 0"),
-    ("train cnn DATASET --out OUT --dropout 1", "--dropout: model.cnn.dropout: Input should be less than 1"),
+    ("train mlp DATASET --out OUT --hidden 20,0", "--hidden: model.hidden.1: Input should be greater than 0"),
+    ("train cnn DATASET --out OUT --dropout 1", "--dropout: model.dropout: Input should be less than 1"),
     ("prepare waveforms SOURCE OUT --test-fraction 1.5", "--test-fraction: split.test_fraction: Input should be less"),
     ("prepare dart SOURCE OUT --window-min 0", "--window-min: record.window_min: Input should be greater than 0"),
 ]

@@ -97,7 +97,10 @@ def first_error(err: ValidationError) -> str:
     first = err.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error":  # of a validator here: its text names both values
-        return ": ".join(filter(None, (where, str(first["ctx"]["error"]))))
+        inner = first["ctx"]["error"]
+        if isinstance(inner, ValidationError):  # of settings inside these whose class depends on their kind
+            return f"{where}.{first_error(inner)}"
+        return ": ".join(filter(None, (where, str(inner))))
     return f"{where}: {first['msg']}, received {first['input']!r}"
 
 

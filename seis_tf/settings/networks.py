@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from seis_tf.settings.base import Rate, Settings, Units, first_error
+from seis_tf.settings.base import Rate, Settings, Units
 from seis_tf.settings.spaces import TRAINING_SPACE, Choice, Real, Space, Widths
 
 KINDS: dict[str, type[NetworkSettings]] = {}
@@ -67,10 +67,7 @@ def settings_of(value: Any) -> NetworkSettings:
     kind = value.get("kind") if isinstance(value, dict) else None
     if kind not in KINDS:
         raise ValueError(f"kind: expected one of {list(KINDS)}, received {kind!r}")
-    try:
-        return KINDS[kind].model_validate(value)
-    except ValidationError as err:
-        raise ValueError(f"{kind}.{first_error(err)}") from err
+    return KINDS[kind].model_validate(value)
 
 
 ModelSettings = Annotated[SerializeAsAny[NetworkSettings], BeforeValidator(settings_of)]

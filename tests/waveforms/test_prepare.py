@@ -87,14 +87,14 @@ def test_forked_processes_give_the_same_bytes(labquake_dir, prepared, tmp_path, 
         "import sys, json; from pathlib import Path; from seis_tf.waveforms import prepare;"
         "from seis_tf.dataset import writer;"
         "from seis_tf.settings.data import WaveformJob; source, out, job = map(Path, sys.argv[1:]);"
-        "assert writer._context().get_start_method() == 'fork', 'not forked';"
+        "assert writer._context(prepare.WaveformEncoder).get_start_method() == 'fork', 'not forked';"
         "prepare.prepare_waveforms(source, out, WaveformJob(**json.loads(job.read_text())), processes=2)"
     )
     arguments = [sys.executable, "-c", code, str(labquake_dir), str(tmp_path / "two"), str(tmp_path / "job.json")]
     subprocess.run(arguments, check=True)
     assert contents(tmp_path / "two") == contents(prepared)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    assert writer._context().get_start_method() == "forkserver"
+    assert writer._context(list).get_start_method() == "forkserver"
 
 
 def test_another_place_and_another_order_of_the_files_give_the_same_bytes(labquake_dir, prepared, tmp_path):

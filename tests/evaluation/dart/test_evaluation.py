@@ -16,6 +16,7 @@ from seis_tf.dart.networks import conv1d
 from seis_tf.dart.prepare import prepare_dart
 from seis_tf.dart.unit_sources import load_greens
 from seis_tf.dataset import shards, tables
+from seis_tf.evaluation import evaluate as common
 from seis_tf.evaluation.dart import evaluation as dart_evaluation
 from seis_tf.evaluation.dart.evaluation import evaluate
 from seis_tf.evaluation.dart.figures import SHORT
@@ -24,7 +25,6 @@ from seis_tf.evaluation.dart.scores import TrueWaves
 from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.evaluation.report.page import Report
 from seis_tf.evaluation.stats.intervals import Intervals
-from seis_tf.evaluation.waveforms import evaluation
 from seis_tf.runs import Run, RunConfig, dataset_of, load_run
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.networks import Conv1dSettings
@@ -349,7 +349,7 @@ def test_a_calibrated_run_is_exported_with_its_intervals(sure, tmp_path):
 def test_the_summary_and_the_card_are_short_and_have_every_answer(judged):
     """The slow way: each number looked up in the metrics."""
     from seis_tf.evaluation.summary import summary
-    from seis_tf.serve.export.card import _scores
+    from seis_tf.serve.export import card_dart
 
     title, header, rows = summary(judged[1])
     main = judged[1]["splits"]["test"]
@@ -361,7 +361,7 @@ def test_the_summary_and_the_card_are_short_and_have_every_answer(judged):
     low, high = rival["explained_far"]["first_minus_this_interval"]
     gap = next(row for row in rows if row[0] == SHORT["nnls"])[header.index("network better by")]
     assert gap == f"{rival['explained_far']['first_minus_this']:.3f} ({low:.3f} to {high:.3f})"
-    assert len("\n".join(_scores(judged[1])).splitlines()) == 1 + 2 + len(rows)
+    assert len("\n".join(card_dart.scores(judged[1])).splitlines()) == 1 + 2 + len(rows)
 
 
 def test_with_few_validation_events_there_are_no_intervals(judged):
@@ -413,8 +413,8 @@ def test_without_recorded_waves_truth_is_what_the_true_slip_makes(write_run, tmp
 
 def test_the_common_command_judges_both_tasks(dataset, write_run, tmp_path, no_report):
     folder = write_run(tmp_path / "run", dataset)
-    found = evaluation.evaluate(folder, draws=0)
-    same = evaluate(folder, draws=0)
+    found = evaluate(folder, draws=0)
+    same = common.evaluate(folder, draws=0)
     assert found | {"seconds_per_event": 0} == same | {"seconds_per_event": 0}
 
 

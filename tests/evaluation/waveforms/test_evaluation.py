@@ -168,7 +168,7 @@ def test_the_best_epoch_of_a_mean_square_is_its_smallest():
     for monitor, epoch in (("val_mse", 2), ("loss", 2), ("val_accuracy", 1)):
         training = TrainingSettings(monitor=monitor)
         config = SimpleNamespace(job=TrainJob(model=MlpSettings(), training=training))
-        picture = loss_picture(SimpleNamespace(run=SimpleNamespace(history=history, config=config)))
+        picture = loss_picture(SimpleNamespace(history=history, config=config))
         assert f": epoch {epoch};" in picture.caption
 
 

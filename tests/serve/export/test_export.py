@@ -17,7 +17,7 @@ from seis_tf.dart.unit_sources import load_greens, magnitude
 from seis_tf.dataset import shards
 from seis_tf.evaluation.dart import draws
 from seis_tf.evaluation.stats.intervals import Intervals
-from seis_tf.serve.export import card, waveform_graph
+from seis_tf.serve.export import card_waveforms, waveform_graph
 from seis_tf.serve.export.check import CheckFailed
 from seis_tf.serve.export.dart_graph import Forecaster
 from seis_tf.serve.export.export import export, versions
@@ -454,7 +454,7 @@ def test_the_card_tells_data_scores_and_limits(models):
 
 def card_of(metrics, **changes):
     metadata = {"metrics": metrics} | changes
-    return card._scores(metadata["metrics"])[-1]
+    return card_waveforms.scores(metadata["metrics"])[-1]
 
 
 def test_the_card_has_the_trivial_predictors_scores():
