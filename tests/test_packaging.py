@@ -1,11 +1,13 @@
 """What is installed: the built wheel in an environment of its own."""
 
 import configparser
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import lazy_loader
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +60,7 @@ def test_the_installed_wheel_imports_from_its_own_place(wheel, tmp_path):
         check=True,
     ).stdout.strip()
     zipfile.ZipFile(wheel).extractall(site)
+    shutil.copytree(Path(lazy_loader.__file__).parent, Path(site) / "lazy_loader")  # all that they need when imported
     code = "import seis_tf, seis_tf.tuning, seis_tf.serve; print(seis_tf.serve.__file__)"
     result = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
