@@ -1,4 +1,4 @@
-"""A run's `calibration.json`: what was fitted on validation records, and goes into the exported graph."""
+"""A run's `calibration.json` -> temperature and intervals, fitted on validation records, for the exported graph."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_a_published_version_is_stable_and_loaded_by_its_number(models):
 def test_canary_promote_and_rollback(models):
     labels.publish(models, "lab", 1)
     assert labels.publish(models, "lab", 2, "canary") == {"stable": 1, "canary": 2}
-    # TensorFlow Serving loads only the latest unless told: both must be named.
+    # Without a policy TensorFlow Serving loads only the latest version: both must be named.
     assert list(_config(models).model_config_list.config[0].model_version_policy.specific.versions) == [1, 2]
     assert labels.promote(models, "lab") == {"stable": 2, "previous": 1}
     assert list(_config(models).model_config_list.config[0].model_version_policy.specific.versions) == [1, 2]

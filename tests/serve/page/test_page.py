@@ -106,13 +106,13 @@ def test_the_page_and_its_files_come_from_here_only(client):
 
 
 def test_models_are_listed_with_what_they_take(client):
-    found = {entry["name"]: entry for entry in client.get("/page/models").json()}
-    assert list(found) == ["dart", "lab", "toy"]
-    assert found["lab"]["about"].startswith("One trace of at least 256 samples at 10 MHz (25.6 µs)")
-    assert len(found["lab"]["examples"]) == 6 and found["lab"]["examples"][0].startswith("Simulated AE 1, SNR ")
-    assert "46404, 46407, 46419, the first 45 minutes" in found["dart"]["about"]
-    assert [title.startswith("Simulated Mw ") for title in found["dart"]["examples"]] == [True] * 3
-    assert "task" not in found["toy"]
+    listed = {entry["name"]: entry for entry in client.get("/page/models").json()}
+    assert list(listed) == ["dart", "lab", "toy"]
+    assert listed["lab"]["about"].startswith("One trace of at least 256 samples at 10 MHz (25.6 µs)")
+    assert len(listed["lab"]["examples"]) == 6 and listed["lab"]["examples"][0].startswith("Simulated AE 1, SNR ")
+    assert "46404, 46407, 46419, the first 45 minutes" in listed["dart"]["about"]
+    assert [title.startswith("Simulated Mw ") for title in listed["dart"]["examples"]] == [True] * 3
+    assert "task" not in listed["toy"]
 
 
 def test_a_files_answer_is_that_of_predict(client, models, raw):
@@ -381,10 +381,10 @@ def test_a_reader_that_hangs_is_killed_and_others_are_answered_meanwhile(models,
             assert len(client.get("/page/models").json()) == 3
         for thread in threads:
             thread.join()
-    told = Counter((answer.status_code, answer.json()["error"]) for answer in answers)
+    counts = Counter((answer.status_code, answer.json()["error"]) for answer in answers)
     busy = (503, "too many files at one time; 3 are being read")
-    assert told[400, "x.mseed: expected an answer within 3 s, received none: given up"] + told[busy] == 6
-    assert told[busy] >= 1
+    assert counts[400, "x.mseed: expected an answer within 3 s, received none: given up"] + counts[busy] == 6
+    assert counts[busy] >= 1
 
 
 def test_a_reader_that_ends_its_process_ends_nothing_else(client, raw, reader):

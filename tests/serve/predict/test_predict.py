@@ -231,8 +231,8 @@ def test_files_are_listed_once_in_the_order_given(tmp_path):
     for name in ("b/2", "b/1", "a", ".hidden", "b/.git/x"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()
-    found = list_files([tmp_path / "b", tmp_path / "a", str(tmp_path / "*")])
-    assert [file.relative_to(tmp_path).as_posix() for file in found] == ["b/1", "b/2", "a"]
+    files = list_files([tmp_path / "b", tmp_path / "a", str(tmp_path / "*")])
+    assert [file.relative_to(tmp_path).as_posix() for file in files] == ["b/1", "b/2", "a"]
 
 
 def test_the_stable_version_is_asked_else_the_latest(place, plain, tmp_path):

@@ -44,7 +44,7 @@ def ask(where, method: str = "POST", path: str = "/v1/models/toy:predict", body:
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_no_route_answers_a_page_of_another_site(where, method, path):
     for headers in (
-        {"Host": "evil.example"},  # DNS rebinding: the page's own name, this server's address
+        {"Host": "evil.example"},  # DNS rebinding: the page's name, this server's address
         {"Host": f"127.0.0.1.evil.example:{where.rest_port}"},
         {"Host": "localhost@evil.example"},
         {"Host": ""},
