@@ -34,7 +34,7 @@ from seis_tf.settings.base import first_error
 from seis_tf.settings.serving import ServerSettings
 
 log = logging.getLogger(__name__)
-# After the time for requests under way: for threads to end, and for the process to be gone whatever they do.
+# Seconds after the time for requests under way: until threads must have ended, and until the process is ended by force.
 _LAST_SECONDS, _FORCE_SECONDS = 0.5, 0.9
 
 

@@ -59,8 +59,7 @@ class _Transport(Protocol):
 class Client:
     """Asks one model.
 
-    All its arguments but the model's name have defaults; together they are one connection's settings, which is why they
-    are more than seven.
+    Its eight arguments are the settings of one connection; all but the model's name have defaults.
 
     Args:
         model: its name.

@@ -29,7 +29,7 @@ class Calibration(BaseModel):
 
 
 def read_calibration(run_folder: Path) -> Calibration:
-    """The run's calibration; the neutral one where there is none.
+    """The run's calibration; without one temperature 1 and no intervals.
 
     Raises:
         ValueError: the file is no calibration.

@@ -52,11 +52,11 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether all is well."""
+        """Whether every check passed."""
         return all(result["passed"] for result in self.results)
 
     def compare(self, name: str, received: np.ndarray, expected: np.ndarray, allowed: float) -> None:
-        """Notes the largest difference; NaN and another shape fail."""
+        """Adds a result with the largest difference; NaN and another shape fail."""
         if received.shape != expected.shape:
             self.note(name, False, f"expected shape {expected.shape}, received {received.shape}")
             return
@@ -66,7 +66,7 @@ class Report:
         self.results.append({"name": self.prefix + name, "passed": passed, "largest": stated, "allowed": allowed})
 
     def note(self, name: str, passed: bool, detail: str = "") -> None:
-        """Notes something that holds or not."""
+        """Adds the result of a check that has no numbers."""
         result = {"name": self.prefix + name, "passed": bool(passed)}
         self.results.append(result | ({"detail": detail} if detail else {}))
 

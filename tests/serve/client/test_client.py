@@ -1,4 +1,4 @@
-"""The client against the local server, against a made-up one, and a client of somebody else against ours."""
+"""The client against the local server and against a simulated one; another project's client and the local server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def server(toy_models: Path, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(params=["rest", "grpc"])
 def client(server, request):
-    """Both ways of asking must give the same answers and the same complaints."""
+    """REST and gRPC must give the same answers and the same errors."""
     with Client("toy", server.url, **way(server, request.param)) as client:
         yield client
 
@@ -192,7 +192,7 @@ def test_a_silent_server_is_given_up():
         assert caught.value.status is None
 
 
-def test_nobody_there(server):
+def test_an_address_without_a_server(server):
     with Client("toy", "http://127.0.0.1:9", retries=0) as client, pytest.raises(AskError, match="127.0.0.1:9/"):
         client.status()
     with Client("toy", grpc_address="127.0.0.1:9", retries=0, timeout_s=2) as client:
@@ -213,7 +213,7 @@ def test_over_rest_it_needs_no_tensorflow():
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_a_client_of_somebody_else_talks_to_the_local_server(server):
+def test_another_projects_client_talks_to_the_local_server(server):
     """OpenVINO's client for TensorFlow Serving, unchanged: it asks for version 0 over REST when it means the latest."""
     ovmsclient = pytest.importorskip("ovmsclient")
     x = np.array([[0, 1, 2, 3], [4, 5, 6, 8]], np.float32)

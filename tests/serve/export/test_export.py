@@ -212,12 +212,17 @@ def test_raw_waveforms_are_offered_only_where_the_graph_can_treat_them_as_traini
     assert "at most 4096 samples, records have 4097" in raw_input(long).note
 
 
+def test_waveforms_without_a_sampling_rate_are_named(info):
+    with pytest.raises(ValueError, match="expected sampling_rate_hz beside waveforms, received none"):
+        _classifier(info.model_copy(update={"sampling_rate_hz": None}))
+
+
 # DART
 
 
 @pytest.fixture(scope="module")
 def dart_info() -> shards.DatasetInfo:
-    """Of a data set that nobody wrote: what the graph needs of it."""
+    """The part of a data set's description that the graph needs; no such data set is on disk."""
     job = DartJob.model_validate({"record": {"window_min": 8, "buoys": ("46404", "46407")}})
     return shards.DatasetInfo.model_validate(
         {
@@ -263,7 +268,7 @@ def test_magnitude_of_one_metre_on_one_source(dart_info):
     assert graph.member_magnitudes(tf.constant([[[1e-12, 0.0, 0.0]]])).numpy()[0, 0] == 0  # 2e8 N m would be Mw -0.5
 
 
-def test_what_is_masked_does_not_count_whatever_stands_there(dart_info):
+def test_values_under_the_mask_do_not_count(dart_info):
     graph = _forecaster(dart_info)
     level, there = _levels(), np.random.default_rng(0).random((4, 8, 2)) < 0.7
     by_nan = graph.forecast(tf.constant(np.where(there, level, np.nan).astype(np.float32)))
@@ -320,7 +325,7 @@ def test_intervals_that_were_not_fitted_are_so_many_deviations_of_the_members(da
 
 
 def _intervals(graph: Forecaster, random: np.random.Generator, **header) -> Intervals:
-    """Any intervals, in three bins of the magnitude."""
+    """Random intervals in three bins of the magnitude."""
     sizes = {"mw": 1, "weights_m": 3, "peak_m": 2, "forecast_m": 2}
     quantities = {}
     for name, channels in sizes.items():
@@ -333,7 +338,7 @@ def _intervals(graph: Forecaster, random: np.random.Generator, **header) -> Inte
             "calm_below": 0.1 * (name == "forecast_m"),
         }
     mw = np.sort(graph.forecast(tf.constant(_levels(40)))["mw"].numpy())
-    widest = np.sort(np.argsort(np.diff(mw))[-2:])  # so that rounding moves no event over an edge
+    widest = np.sort(np.argsort(np.diff(mw))[-2:])  # far from all events: rounding moves none over an edge
     edges = ((mw[1:] + mw[:-1]) / 2)[widest].tolist()
     header = {"events": 500, "gauges": graph.greens.gauge_names} | header
     return Intervals.model_validate({"quantities": quantities, "edges": edges} | header)
@@ -379,7 +384,7 @@ def test_intervals_of_other_gauges_are_refused(dart_info):
 
 
 def _as_prepared(records: list) -> list:
-    """Tiny records as stage 1 leaves them: without a trend."""
+    """Tiny records after stage 1, so without a trend."""
     for record in records:
         samples = signal.detrend(record.values["waveform"].astype(np.float64)).astype(np.float32)
         power = signal.spectrogram(samples.astype(np.float64), 100.0, ("tukey", 0.25), 14, 7, 14)[2]
@@ -482,7 +487,7 @@ def test_the_card_has_the_trivial_predictors_scores():
 
 
 def test_the_weights_of_a_network_are_those_that_were_trained(tmp_path, untrained_run, data):
-    """8 x 9 inputs, one hidden layer of 4 and 3 classes: 73 x 4 + 5 x 3; rate and seed of the dropout are none."""
+    """8 x 9 inputs, one hidden layer of 4 and 3 classes: 73 x 4 + 5 x 3; rate and seed of the dropout do not count."""
     job = TrainJob(model=MlpSettings(hidden=(4,), dropout=0.5), training=TrainingSettings(members=2))
     run = runs.load_run(untrained_run(tmp_path / "run", data, job))
     assert run.parameters == 73 * 4 + 5 * 3 < run.model.count_params() / 2
@@ -490,7 +495,7 @@ def test_the_weights_of_a_network_are_those_that_were_trained(tmp_path, untraine
 
 @pytest.mark.parametrize("shape", [(2, 69), (2, 71), (0, 70), (70,)])
 def test_a_request_of_another_shape_is_refused_where_no_one_compares(models, shape):
-    """TensorFlow Serving feeds whatever comes; a callable made of bare options does not compare shapes either."""
+    """TensorFlow Serving does not compare shapes before it runs the graph; nor does a callable made of options."""
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         saved = tf.compat.v1.saved_model.load(session, ["serve"], str(models / "lab" / "1"))
         signature = saved.signature_def["serving_default"]

@@ -150,7 +150,7 @@ def claim(*sizes: int, dtype=types_pb2.DT_FLOAT, **values) -> tensor_pb2.TensorP
         (request(x=np.zeros((1, 60_000), np.float32)), "INVALID_ARGUMENT", "[batch, 4], received [1, 60000]"),
         (request(x=np.zeros((1, 1_000_000), np.float32)), "RESOURCE_EXHAUSTED", ""),
         (request("picky", x=ZEROS + 500), "INVALID_ARGUMENT", "x: expected values below 100"),
-        # A few bytes that claim to be 16 GB, and values that don't fill the shape.
+        # A message of a few bytes that states a shape of 16 GB, and too few values for the shape.
         (request(x=claim(10**9, 4, float_val=[1.0])), "INVALID_ARGUMENT", "x: expected at most 1000000 bytes"),
         (request(x=claim(-1, 4, float_val=[1.0])), "INVALID_ARGUMENT", "x: expected a shape without negative sizes"),
         (request(x=claim(-1, 4, tensor_content=bytes(16))), "INVALID_ARGUMENT", "negative sizes, received [-1, 4]"),

@@ -193,7 +193,7 @@ def test_wrong_paths_and_methods_are_malformed(client):
 
 
 def test_every_described_path_answers_in_the_described_form(client):
-    """The description names what each answer must hold; `required` is as far as it is compared here."""
+    """Answers have the media type and the required keys of their schema; other parts of it are not compared."""
     described = client.get("/openapi.json").json()
     assert described["openapi"] == "3.1.0"
     values = {"name": "toy", "version": 1, "label": "stable"}
@@ -336,10 +336,10 @@ def test_requests_are_counted_under_tensorflow_servings_names(client):
     assert (
         ':tensorflow:serving:request_latency_bucket{API="Predict",entrypoint="REST",le="10.0",model_name="toy"}' in text
     )
-    assert "none" not in text  # else anybody could fill the memory with made-up names
+    assert "none" not in text  # else clients could fill the memory with invented names
 
 
-# Versions that come and go
+# Versions are added and removed
 
 
 def wait_for(condition, seconds: float = 20.0) -> None:
@@ -466,7 +466,7 @@ def test_what_is_no_folder_of_models_is_named(toy_models, tmp_path, tiny_wavefor
 
 
 class Slow:
-    """A signature that takes its time, and counts how it was called."""
+    """A slow signature that notes the size of each call."""
 
     batched = True
 
@@ -483,7 +483,7 @@ class Slow:
 
 
 def batch(signature, values, settings: BatchingSettings, timeout_s: float = 10.0):
-    """Asks for all values at once; answers or errors in order."""
+    """Sends all values together; answers or errors in order."""
     from concurrent.futures import ThreadPoolExecutor
 
     async def main():
@@ -528,7 +528,7 @@ def test_a_batch_ends_at_an_allowed_size_where_filling_up_would_cost_more():
     settings = BatchingSettings(max_batch_size=16, allowed_sizes=(1, 4, 8, 16))
     answers = batch(signature, [(float(index), 1) for index in range(9)], settings)
     assert [answer["y"][0, 0] for answer in answers] == [index + 1 for index in range(9)]
-    assert signature.sizes == [8, 1]  # 9 of 16 would be nearly half in vain
+    assert signature.sizes == [8, 1]  # a batch of 9 padded to 16 would be nearly half padding
     signature.sizes.clear()
     batch(signature, [(0.0, 1)] * 13, settings)
     assert signature.sizes == [16]
@@ -543,7 +543,7 @@ def test_a_full_queue_and_a_passed_deadline_are_refused():
     assert late.code == "DEADLINE_EXCEEDED" and late.http_status == 504
 
 
-def test_a_delay_waits_for_company_but_not_for_more_than_a_batch():
+def test_a_delay_waits_for_further_requests_but_not_beyond_a_full_batch():
     signature = Slow()
 
     async def main():
@@ -605,7 +605,7 @@ def test_large_requests_under_the_exported_batching_are_answered_row_by_row_and_
         for count in (32, 33, 70):
             assert ask(client, {"instances": x[:count]}).json()["predictions"] == alone[:count]
         assert len(ask(client, {"instances": x[:4096]}).json()["predictions"]) == 4096
-        # SharedBatchScheduler's words.
+        # The message of SharedBatchScheduler.
         message = error(ask(client, {"instances": x}), 400)
         assert message.startswith("Task size 4097 is larger than maximum input batch size 4096")
     (tmp_path / "batching.config").write_text("max_batch_size { value: 32 }")
@@ -688,7 +688,7 @@ def test_large_bodies_of_all_clients_together_are_limited(models):
     with running(models, grpc_port=None, max_held_mb=1) as where:
         with send(600_000), send(600_000) as second:
             assert second.recv(1000).startswith(b"HTTP/1.1 503 ")
-        # What was held for clients that are gone is free again.
+        # Memory for clients that have gone is free again.
         wait_for(lambda: ask_at(where.url, b" " * 800_000 + b'{"instances": [[0, 0, 0, 0]]}') == 200)
 
 
