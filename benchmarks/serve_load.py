@@ -86,13 +86,15 @@ def bare(folder: Path, records: np.ndarray, queue: multiprocessing.Queue) -> Non
 
 
 class Server:
-    """The server in a process of its own."""
+    """The server in a separate process; `before` is code that it runs first."""
 
-    def __init__(self, models: Path, **settings: Any) -> None:
+    def __init__(self, models: Path, before: str = "", **settings: Any) -> None:
         program = (
-            "import json, sys; from seis_tf.serve.local_server import serve\n"
-            "def tell(at): print(at.rest_port, at.grpc_port, flush=True)\n"
-            "serve(sys.argv[1], rest_port=0, grpc_port=0, started=tell, **json.loads(sys.argv[2]))"
+            f"import json, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            f"{before}\n"
+            "from seis_tf.serve.local_server import serve\n"
+            "def started(at): print(at.rest_port, at.grpc_port, flush=True)\n"
+            "serve(sys.argv[1], rest_port=0, grpc_port=0, started=started, **json.loads(sys.argv[2]))"
         )
         command = [sys.executable, "-c", program, str(models), json.dumps(settings)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

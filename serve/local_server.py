@@ -34,7 +34,7 @@ from seis_tf.settings.base import first_error
 from seis_tf.settings.serving import ServerSettings
 
 log = logging.getLogger(__name__)
-# After the time for requests under way: for threads to end, and for the process to be gone whatever they do.
+# Seconds after the time for requests under way: until threads must have ended, and until the process is ended by force.
 _LAST_SECONDS, _FORCE_SECONDS = 0.5, 0.9
 
 
@@ -65,17 +65,17 @@ def serve(
 ) -> None:
     """Serves a folder of models until SIGINT or SIGTERM; requests under way are answered first.
 
-    What is not done after `stop_timeout_s` is given up. If threads still hang then (a model, a file system), the
-    process is ended with status 1: it could not end by itself.
+    Requests that are not answered after `stop_timeout_s` are cancelled. If threads still hang then (in a model, a file
+    system), the process is ended by force with status 1.
 
     Args:
         models_folder: MODELS, as `export` writes it.
-        host: address to listen at. There is no password: anybody who reaches it can ask.
+        host: address to listen at. There is no password: whoever reaches it can ask.
         rest_port: of REST and the page; 0 takes a free one.
         grpc_port: of gRPC; 0 takes a free one, None is without.
-        started: called when requests are taken.
-        last: whether nothing comes after the server: the process ends with it, at once. (By itself that takes seconds:
-            Python takes TensorFlow apart.)
+        started: called when the server takes requests.
+        last: whether the process ends with the server. It then ends at once; Python's normal end takes seconds, as it
+            frees TensorFlow's objects.
         **settings: further fields of `ServerSettings`.
 
     Raises:
@@ -89,7 +89,8 @@ def serve(
 
         def on_signal() -> None:
             stop.set()
-            # Whatever hangs: a reader, a model, a file system. The watch is a thread of C that needs nobody's leave.
+            # Ends the process even where a reader, a model or a file system hangs: the timer is a thread of C, which
+            # runs without Python's lock.
             faulthandler.dump_traceback_later(chosen.stop_timeout_s + _FORCE_SECONDS, exit=True, file=nothing)
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -100,7 +101,7 @@ def serve(
     with open(os.devnull, "w") as nothing:
         all_ended = asyncio.run(until_signal())
         if not all_ended:
-            log.warning("something hangs that the server was asked: the process is ended by force")
+            log.warning("a thread still hangs (a model, a file system): the process is ended by force")
         if last or not all_ended:
             sys.stdout.flush()
             os._exit(0 if all_ended else 1)
@@ -133,19 +134,17 @@ def running(
     chosen = _chosen(settings | {"host": host, "rest_port": rest_port, "grpc_port": grpc_port})
     ready: Future[tuple[Addresses, Callable[[], None]]] = Future()
 
-    async def until_told() -> None:
+    async def until_stopped() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        await _run(
-            Path(models_folder),
-            chosen,
-            stop,
-            lambda where: ready.set_result((where, lambda: loop.call_soon_threadsafe(stop.set))),
-            own_process=False,
-        )
+
+        def end() -> None:
+            loop.call_soon_threadsafe(stop.set)
+
+        await _run(Path(models_folder), chosen, stop, lambda where: ready.set_result((where, end)), own_process=False)
 
     def thread() -> None:
         try:
-            asyncio.run(until_told())
+            asyncio.run(until_stopped())
         except BaseException as err:
             if ready.done():
                 raise
@@ -162,15 +161,15 @@ def running(
 
 
 def _one_thread_a_call() -> None:
-    """Lets TensorFlow compute a batch in one thread.
+    """Makes TensorFlow compute a batch in one thread.
 
-    Requests keep the other cores busy; spread over two cores, a small batch took twice the processor time.
+    The other cores compute other batches; spread over two cores, a small batch took twice the processor time.
     """
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
-        log.info("TensorFlow was used before in this process: its threads stay as they are")
+        log.info("TensorFlow was used before in this process: its number of threads is not changed")
 
 
 def _chosen(settings: dict[str, Any]) -> ServerSettings:
@@ -187,13 +186,17 @@ async def _run(
     started: Callable[[Addresses], None],
     own_process: bool,
 ) -> bool:
-    """Serves until told to stop; whether all threads ended then."""
+    """Serves until `stop` is set.
+
+    Returns:
+        Whether all threads ended then.
+    """
     core = Core(models_folder, settings)
     try:
         await _serve(core, stop, started)
     finally:
         if own_process:
-            isolated.stop()  # elsewhere others may be reading as well: those children end by their time limit
+            isolated.stop()  # in a shared process, children of other callers must go on; ours end by their time limit
         ended = core.close(_LAST_SECONDS)
     return ended
 
@@ -217,7 +220,7 @@ async def _serve(core: Core, stop: asyncio.Event, started: Callable[[Addresses],
             await asyncio.sleep(0.01)
         started(Addresses(settings.host, listener.getsockname()[1], grpc_port))
         stopped = asyncio.create_task(stop.wait())
-        # Either a signal, or one of the servers broke off: then its error is raised here.
+        # Ends by a signal, or because one of the servers failed, whose error is raised below.
         await asyncio.wait({stopped, rest, poll}, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping: requests under way are answered first")
         poll.cancel()
@@ -231,7 +234,7 @@ async def _serve(core: Core, stop: asyncio.Event, started: Callable[[Addresses],
 
 
 class _PageServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: the gRPC server has to stop as well."""
+    """uvicorn without its signal handlers, because the gRPC server has to stop as well."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -258,7 +261,7 @@ def _uvicorn_config(core: Core) -> uvicorn.Config:
 
 def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP: only then asyncio switches off Nagle's algorithm, which would hold each answer's body back by 40 ms.
+    # With the protocol given, asyncio switches off Nagle's algorithm, which would delay each answer's body by 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

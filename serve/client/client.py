@@ -1,7 +1,7 @@
 """A client for TensorFlow Serving and for the local server: records in, named results out.
 
-Over REST it needs nothing but `requests`; over gRPC the extra `serve`. Types, names and shapes come from the model's
-own metadata, which is asked for once.
+Over REST it needs only `requests`; over gRPC the extra `serve`. Types, names and shapes come from the model's metadata,
+which is requested once.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _TYPES = {
     "DT_BOOL": "bool",
     "DT_STRING": "object",
 }
-# Kinds of NumPy's types, and the kinds that a request can make of them.
-_TAKES = {"f": "f", "i": "fiu", "u": "fiu", "b": "b", "O": "O", "U": "O", "S": "O"}
+# Kind of an array's NumPy type -> kinds of the input types that it may be sent as.
+_SENT_AS = {"f": "f", "i": "fiu", "u": "fiu", "b": "b", "O": "O", "U": "O", "S": "O"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Signature:
 
 
 class _Transport(Protocol):
-    """How requests reach the server."""
+    """What `Rest` and `Grpc` both offer."""
 
     def metadata(self, label: str | None) -> dict[str, Any]: ...
 
@@ -59,6 +59,8 @@ class _Transport(Protocol):
 class Client:
     """Asks one model.
 
+    Its eight arguments are the settings of one connection; all but the model's name have defaults.
+
     Args:
         model: its name.
         url: of the REST interface, e.g. "http://127.0.0.1:8501".
@@ -66,7 +68,7 @@ class Client:
         version: a version's number; None for the label.
         label: a label; None for `stable` where the model has it, else the highest version.
         timeout_s: for one request.
-        retries: how often a request is sent again that found no server, or one with too much to do.
+        retries: how often a request is repeated when no server answers, or one that is too busy.
         batch_size: records in one request.
 
     Raises:
@@ -169,7 +171,7 @@ class Client:
 
 
 def _signatures(described: Mapping[str, Any]) -> dict[str, Signature]:
-    """Signatures as the metadata call tells them, without those that TensorFlow keeps for itself."""
+    """Signatures from the metadata call's answer, without those that TensorFlow uses internally."""
     return {
         name: Signature(
             {key: _tensor(info) for key, info in signature.get("inputs", {}).items()},
@@ -189,7 +191,7 @@ def _tensor(info: Mapping[str, Any]) -> Tensor:
 
 
 def _checked(records: Any, stated: Signature) -> Arrays:
-    """The records as arrays of the stated types, their shapes compared: the server's answer would come later."""
+    """The records as arrays of the stated types; shapes are compared here, before anything is sent."""
     if not isinstance(records, Mapping):
         if len(stated.inputs) != 1:
             raise ValueError(f"records: expected an array for each of {sorted(stated.inputs)}, received one array")
@@ -208,11 +210,11 @@ def _as_stated(name: str, value: Any, stated: Tensor) -> np.ndarray:
         given = np.asarray(value)
     except ValueError as err:
         raise ValueError(f"{name}: expected records of one shape, received {err}") from err
-    if stated.dtype.kind not in _TAKES.get(given.dtype.kind, ""):
+    if stated.dtype.kind not in _SENT_AS.get(given.dtype.kind, ""):
         raise ValueError(f"{name}: expected {stated.dtype}, received {given.dtype}")
     fits = stated.shape is None or (
         given.ndim == len(stated.shape)
-        and all(own is None or own == size for own, size in zip(stated.shape, given.shape, strict=True))
+        and all(expected in (None, size) for expected, size in zip(stated.shape, given.shape, strict=True))
     )
     if not fits or given.ndim == 0:
         raise ValueError(f"{name}: expected shape {_text(stated.shape)}, received {list(given.shape)}")
@@ -224,5 +226,7 @@ def _as_stated(name: str, value: Any, stated: Tensor) -> np.ndarray:
     return converted
 
 
-def _text(shape: Sequence[int | None]) -> str:
+def _text(shape: Sequence[int | None] | None) -> str:
+    if shape is None:
+        return "[record, ..]"
     return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"

@@ -45,9 +45,11 @@ class Grpc:
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def close(self) -> None:
+        """Ends the connection."""
         self._channel.close()
 
     def metadata(self, label: str | None) -> dict[str, Any]:
+        """As `Rest.metadata`."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         self._fill(request.model_spec, label)
         answer = self._ask(self._prediction.GetModelMetadata, request)
@@ -56,6 +58,7 @@ class Grpc:
         return json_format.MessageToDict(described, preserving_proto_field_name=True)["signature_def"]
 
     def status(self, label: str | None) -> list[dict[str, Any]]:
+        """As `Rest.status`."""
         request = get_model_status_pb2.GetModelStatusRequest()
         self._fill(request.model_spec, label)
         answer = self._ask(self._models.GetModelStatus, request)
@@ -65,6 +68,7 @@ class Grpc:
         ]
 
     def predict(self, signature: str, inputs: Arrays, outputs: Mapping[str, Tensor], label: str | None) -> Arrays:
+        """As `Rest.predict`."""
         request = predict_pb2.PredictRequest()
         self._fill(request.model_spec, label)
         request.model_spec.signature_name = signature

@@ -1,4 +1,7 @@
-"""The client's requests over REST, and what both ways of asking share: a tensor's statement and the client's error."""
+"""The client's requests over REST, and what REST and gRPC share: the type of a tensor and the client's error.
+
+In: arrays by input name. Out: arrays by output name.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ import requests
 from requests.adapters import HTTPAdapter, Retry
 
 Arrays = dict[str, np.ndarray]
-# Refused for now: too many requests, or a server that is starting or stopping.
-_TRY_AGAIN = (429, 503)
+# Statuses after which the same request may succeed: too many requests, or a server that is starting or stopping.
+_RETRIED_STATUSES = (429, 503)
 
 
 class AskError(ValueError):
@@ -31,7 +34,7 @@ class AskError(ValueError):
 
 @dataclass(frozen=True)
 class Tensor:
-    """What a signature states for a tensor; None is an axis of any size, or a shape that is not stated."""
+    """Type and shape of a tensor as its signature states them; None is an axis of any size, or a shape not stated."""
 
     dtype: np.dtype
     shape: tuple[int | None, ...] | None
@@ -44,20 +47,23 @@ class Rest:
         self._base, self._version = f"{url.rstrip('/')}/v1/models/{model}", version
         self._timeout_s = timeout_s
         self._session = requests.Session()
-        # A prediction changes nothing, so that it can be asked for again.
+        # A prediction changes nothing on the server, so repeating a request is safe.
         retry = Retry(
-            retries, backoff_factor=0.2, status_forcelist=_TRY_AGAIN, allowed_methods=None, raise_on_status=False
+            retries, backoff_factor=0.2, status_forcelist=_RETRIED_STATUSES, allowed_methods=None, raise_on_status=False
         )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def close(self) -> None:
+        """Ends the connections."""
         self._session.close()
 
     def metadata(self, label: str | None) -> dict[str, Any]:
+        """Signatures of the version, as protobuf's JSON form of a SignatureDefMap."""
         return self._ask("GET", label, "/metadata")["metadata"]["signature_def"]["signature_def"]
 
     def status(self, label: str | None) -> list[dict[str, Any]]:
+        """State of each version: `version`, `state`, `error`."""
         return [
             {
                 "version": int(entry["version"]),
@@ -68,6 +74,17 @@ class Rest:
         ]
 
     def predict(self, signature: str, inputs: Arrays, outputs: Mapping[str, Tensor], label: str | None) -> Arrays:
+        """Outputs for one request's inputs.
+
+        Args:
+            signature: name of it.
+            inputs: [record, ..] by name.
+            outputs: the signature's outputs.
+            label: of the version; None for the highest, or for the version given to the class.
+
+        Raises:
+            AskError: the server refused or did not answer.
+        """
         columns = {name: _plain(array) for name, array in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns})
         answer = self._ask("POST", label, ":predict", body)["outputs"]

@@ -1,4 +1,4 @@
-"""A run's `calibration.json`: what was fitted on validation records, and goes into the exported graph."""
+"""A run's `calibration.json` -> temperature and intervals, fitted on validation records, for the exported graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Calibration(BaseModel):
 
 
 def read_calibration(run_folder: Path) -> Calibration:
-    """The run's calibration; the neutral one where there is none.
+    """The run's calibration; without one temperature 1 and no intervals.
 
     Raises:
         ValueError: the file is no calibration.

@@ -14,7 +14,7 @@ from seis_tf.serve.export.markdown import number, small, table
 
 @dataclass(frozen=True)
 class CardParts:
-    """What a task says in its own words.
+    """What the card says differently for each task.
 
     Attributes:
         what: metadata -> paragraphs: what goes in and what comes out.
@@ -37,7 +37,7 @@ def model_card(metadata: Mapping[str, Any], check: Mapping[str, Any], parts: Car
         check: its `check.json`.
         parts: of the model's task.
     """
-    parts = [
+    paragraphs = [
         f"# {metadata['name']}, version {metadata['version']}",
         *parts.what(metadata),
         "## Data",
@@ -54,30 +54,30 @@ def model_card(metadata: Mapping[str, Any], check: Mapping[str, Any], parts: Car
         _check(check),
         f"Made {metadata['created']} with {', '.join(f'{k} {v}' for k, v in metadata['versions'].items())}.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _data(metadata: Mapping[str, Any]) -> list[str]:
     data = metadata["dataset"]
     classes = metadata.get("class_names", [])
-    told = f"Data set {data['name']}, fingerprint {data['fingerprint'][:16]}."
+    text = f"Data set {data['name']}, fingerprint {data['fingerprint'][:16]}."
     if metadata.get("imported"):
-        told += f" **The weights were not trained on it but imported: {metadata['imported']}.**"
+        text += f" **The weights were not trained on it but imported: {metadata['imported']}.**"
     if data["simulated"]:
-        told += " **All records are simulated.**"
+        text += " **All records are simulated.**"
     if not data["grouped"]:
-        told += " **No event ids: records of one event may be in more than one split.**"
+        text += " **No event ids: records of one event may be in more than one split.**"
     rows = [
-        [split, found["groups"], found["records"], *(found["class_counts"].get(name, 0) for name in classes)]
-        for split, found in data["splits"].items()
+        [name, split["groups"], split["records"], *(split["class_counts"].get(key, 0) for key in classes)]
+        for name, split in data["splits"].items()
     ]
-    return [told, table(["split", "events", "records", *classes], rows)]
+    return [text, table(["split", "events", "records", *classes], rows)]
 
 
 def _scores(metrics: Mapping[str, Any], parts: CardParts) -> list[str]:
     if "last_epoch" in metrics:
-        told = "Not evaluated yet (`seis-tf evaluate`). Of the last epoch of training:"
-        return [told, table(["", "value"], [[k, number(v)] for k, v in metrics["last_epoch"].items()])]
+        text = "Not evaluated yet (`seis-tf evaluate`). Of the last epoch of training:"
+        return [text, table(["", "value"], [[k, number(v)] for k, v in metrics["last_epoch"].items()])]
     return parts.scores(metrics)
 
 
@@ -114,9 +114,9 @@ def _check(check: Mapping[str, Any]) -> str:
         for result in check["results"]
     ]
     times = [
-        [key, *(f"{found[name]:.2f}" for name in ("first", "warm_1", "warm_32"))]
-        for key, found in check["latency_ms"].items()
+        [key, *(f"{latency_ms[name]:.2f}" for name in ("first", "warm_1", "warm_32"))]
+        for key, latency_ms in check["latency_ms"].items()
     ]
-    told = f"On {check['records']} records of the test split:"
+    text = f"On {check['records']} records of the test split:"
     header = ["signature", "first request, ms", "1 record warm, ms", "32 records warm, ms"]
-    return "\n\n".join([told, table(["", "passed", "largest", "allowed"], rows), table(header, times)])
+    return "\n\n".join([text, table(["", "passed", "largest", "allowed"], rows), table(header, times)])

@@ -14,21 +14,21 @@ _SCORES = ("balanced_accuracy", "accuracy", "macro_f1", "roc_auc", "log_loss", "
 
 def what(metadata: Mapping[str, Any]) -> list[str]:
     """What goes in and what comes out."""
-    own = metadata["preprocessing"]
+    preprocessing = metadata["preprocessing"]
     kind = f"{network(metadata)} from spectrograms to one of the classes {', '.join(metadata['class_names'])}."
     if metadata["length_samples"] is None:
         return [kind]
-    record = own["record"]
+    record = preprocessing["record"]
     length, rate_hz = metadata["length_samples"], metadata["sampling_rate_hz"]
     band = record["bandpass_hz"]
     steps = [f"detrended ({record['detrend']})"] + ([f"band-passed {band[0]:g} to {band[1]:g} Hz"] if band else [])
     window = f"It takes {length} samples at {rate_hz:g} Hz ({length / rate_hz:.6g} s), {', '.join(steps)} in the graph."
-    return [kind, window if own["raw_waveforms"] else f"It takes no raw waveforms: {own['note']}."]
+    return [kind, window if preprocessing["raw_waveforms"] else f"It takes no raw waveforms: {preprocessing['note']}."]
 
 
 def scores(metrics: Mapping[str, Any]) -> list[str]:
     """The scores of each split, and of the trivial predictors, as a table."""
-    rows = [[name, *(_with_interval(found, score) for score in _SCORES)] for name, found in metrics["splits"].items()]
+    rows = [[name, *(_with_interval(split, score) for score in _SCORES)] for name, split in metrics["splits"].items()]
     rows += trivial_rows(metrics, _SCORES)
     text = "With 95 % intervals over events where there are some; test is of events that training never saw."
     return [text, table(["", *_SCORES], rows)]
@@ -45,15 +45,15 @@ def calibration(metadata: Mapping[str, Any]) -> str:
 
 def limits(metadata: Mapping[str, Any]) -> list[str]:
     """Where it must not be trusted."""
-    found = [
+    sentences = [
         "It names one of its classes for any record that is finite and not constant, whatever the record is.",
         "Records from other instruments, places or sampling rates than the training data's are not covered by the "
         "scores above.",
     ]
     if metadata["preprocessing"]["note"] and metadata["preprocessing"]["raw_waveforms"]:
-        found.append(f"Raw waveforms: {metadata['preprocessing']['note']}.")
-    return found
+        sentences.append(f"Raw waveforms: {metadata['preprocessing']['note']}.")
+    return sentences
 
 
-def _with_interval(found: Mapping[str, Any], score: str) -> str:
-    return with_interval(found.get(score), found.get("intervals", {}).get(score))
+def _with_interval(split: Mapping[str, Any], score: str) -> str:
+    return with_interval(split.get(score), split.get("intervals", {}).get(score))

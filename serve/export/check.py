@@ -1,6 +1,7 @@
-"""What an export must pass before it is published: the SavedModel against Keras, SciPy and its own promises.
+"""Checks an exported SavedModel before it is published, against Keras, SciPy and the signatures in its metadata.
 
-The model is loaded back from disk and asked with records of the data set's test split. The result is `check.json`.
+In: the SavedModel's folder, its run, and records of the data set's test split. The model is loaded back from disk and
+asked about these records. Out: a `Report`, which is written as `check.json`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from seis_tf.serve.export.signature import Graph, Signature
 
 RECORDS = 64
 OUTPUT_LIMIT = 1e-6
-# The same record in batches of different size: other sums of thousands of float32 products in another order. What this
-# is to find, a record that changes its neighbours' answers, is far above.
+# In batches of different size the thousands of float32 products of a record are summed in another order, which changes
+# answers by less than this. A record that changes its neighbours' answers, which this check is for, changes them more.
 BATCH_LIMIT = 1e-4
 WARM_CALLS = 30
 WARM_BATCH = 32
@@ -51,32 +52,32 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether all is well."""
+        """Whether every check passed."""
         return all(result["passed"] for result in self.results)
 
     def compare(self, name: str, received: np.ndarray, expected: np.ndarray, allowed: float) -> None:
-        """Notes the largest difference; NaN and another shape fail."""
+        """Adds a result with the largest difference; NaN and another shape fail."""
         if received.shape != expected.shape:
             self.note(name, False, f"expected shape {expected.shape}, received {received.shape}")
             return
         largest = float(np.abs(received.astype(np.float64) - expected).max(initial=0.0))
         passed = bool(largest <= allowed)  # False for NaN
-        largest = largest if np.isfinite(largest) else None
-        self.results.append({"name": self.prefix + name, "passed": passed, "largest": largest, "allowed": allowed})
+        stated = largest if np.isfinite(largest) else None  # JSON has no NaN
+        self.results.append({"name": self.prefix + name, "passed": passed, "largest": stated, "allowed": allowed})
 
     def note(self, name: str, passed: bool, detail: str = "") -> None:
-        """Notes something that holds or not."""
+        """Adds the result of a check that has no numbers."""
         result = {"name": self.prefix + name, "passed": bool(passed)}
         self.results.append(result | ({"detail": detail} if detail else {}))
 
     def part(self, name: str, output_limit: float) -> Report:
-        """A report that notes into this one, with `name` before each result's and a limit of its own for answers."""
+        """A view that adds results to this report, with `name` before each result's name and another answers' limit."""
         return replace(self, prefix=f"{name}: ", output_limit=output_limit)
 
     def describe(self) -> dict[str, Any]:
-        """As it stands in `check.json`."""
-        own = {"records": self.records, "results": self.results, "latency_ms": self.latency_ms}
-        return {"passed": self.passed} | own
+        """The content of `check.json`."""
+        numbers = {"records": self.records, "results": self.results, "latency_ms": self.latency_ms}
+        return {"passed": self.passed} | numbers
 
 
 @dataclass(frozen=True)
@@ -131,23 +132,23 @@ def check(folder: Path, run: Run, graph: Graph, records: TestRecords, answers: A
     return report
 
 
-def check_signatures(report: Report, loaded, signatures: Mapping[str, Signature]) -> None:
-    """Names, shapes and types are those that the metadata will promise."""
+def check_signatures(report: Report, loaded: Any, signatures: Mapping[str, Signature]) -> None:
+    """Compares names, shapes and types of the loaded signatures with those that the metadata will state."""
     for key, signature in signatures.items():
-        found = loaded.signatures.get(key)
-        if found is None:
+        saved = loaded.signatures.get(key)
+        if saved is None:
             report.note(f"signature {key}", False, f"expected it, received {list(loaded.signatures)}")
             continue
-        wanted = [{f.name: (f.dtype, f.shape) for f in fields} for fields in (signature.inputs, signature.outputs)]
+        expected = [{f.name: (f.dtype, f.shape) for f in fields} for fields in (signature.inputs, signature.outputs)]
         received = [
             {name: (spec.dtype.name, tuple(spec.shape)) for name, spec in specs.items()}
-            for specs in (found.structured_input_signature[1], found.structured_outputs)
+            for specs in (saved.structured_input_signature[1], saved.structured_outputs)
         ]
-        detail = "" if received == wanted else f"expected {wanted}, received {received}"
-        report.note(f"signature {key}", received == wanted, detail)
+        detail = "" if received == expected else f"expected {expected}, received {received}"
+        report.note(f"signature {key}", received == expected, detail)
 
 
-def latency_ms(loaded, signatures: Mapping[str, Signature]) -> dict[str, dict[str, float]]:
+def latency_ms(loaded: Any, signatures: Mapping[str, Signature]) -> dict[str, dict[str, float]]:
     """Milliseconds of the first request after loading, and the median of later ones for 1 and 32 records."""
     random = np.random.default_rng(1)
     measured = {}
@@ -164,8 +165,8 @@ def latency_ms(loaded, signatures: Mapping[str, Signature]) -> dict[str, dict[st
     return measured
 
 
-def check_empty(report: Report, function, signature: Signature) -> None:
-    """A request without records is refused in words: some convolutions fail on it in obscure ways."""
+def check_empty(report: Report, function: Callable[..., Any], signature: Signature) -> None:
+    """Checks that a request without records is refused with a message: some convolutions fail on it obscurely."""
     one = warmup.noise(signature, 1, np.random.default_rng(0))
     try:
         function(**{name: tf.constant(values[:0]) for name, values in one.items()})
@@ -175,14 +176,14 @@ def check_empty(report: Report, function, signature: Signature) -> None:
         report.note("empty batch is refused", False, "it was answered")
 
 
-def as_arrays(function) -> Ask:
+def as_arrays(function: Callable[..., Any]) -> Ask:
     """A signature as a function of arrays."""
     return lambda **inputs: {
         name: value.numpy() for name, value in function(**{k: tf.constant(v) for k, v in inputs.items()}).items()
     }
 
 
-def _seconds(function, inputs: dict[str, tf.Tensor]) -> float:
+def _seconds(function: Callable[..., Any], inputs: dict[str, tf.Tensor]) -> float:
     start = time.perf_counter()
     for value in function(**inputs).values():
         value.numpy()

@@ -1,4 +1,7 @@
-"""The answers of an exported DART model, against Keras, the Green's functions and the magnitude's formula."""
+"""Checks an exported DART model's answers against Keras, the Green's functions and the magnitude's formula.
+
+In: the signatures as functions of arrays, the run, its graph and test records. Out: results added to the report.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import tensorflow as tf
 
 from seis_tf.dart import enough
 from seis_tf.evaluation.dart.draws import Draws, bins_of, draws_of, member_magnitudes
+from seis_tf.evaluation.stats.intervals import Intervals
 from seis_tf.runs import Run
 from seis_tf.serve.export.check import BATCH_LIMIT, Ask, Report, TestRecords
 from seis_tf.serve.export.dart_graph import Forecaster
@@ -14,13 +18,13 @@ from seis_tf.serve.export.dart_graph import Forecaster
 WAVE_LIMIT = 1e-5  # of the event's largest wave
 MW_LIMIT = 1e-5
 SPREAD_ROUNDING = 1e-6  # of the answer: a spread is a small difference of large numbers, and widths multiply it
-EDGE = 1e-3
+EDGE = 1e-3  # as near to a threshold or a bin's edge rounding decides, and either answer is right
 ENDS = ("lower", "upper")
 
 
 def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, records: TestRecords) -> None:
     """Slip against Keras, wave and magnitude against NumPy, gaps, bad records, batches."""
-    level, mask = _askable(graph, records.columns["water_level_m"], records.columns["mask"])
+    level, mask = _with_noise_record(graph, records.columns["water_level_m"], records.columns["mask"])
     gaps = np.where(mask > 0, level, np.nan).astype(np.float32)
     received = ask["serving_default"](water_level_m=gaps)
     inputs = [tf.constant(level * mask), tf.constant(mask)]
@@ -50,8 +54,9 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, re
         ends = [received[f"{name}_{end}"] for name in graph.intervals.quantities for end in ENDS]
         report.note("intervals that are withheld are 0", not any(values[~given].any() for values in ends))
         if given.any():
-            _check_intervals(report, {name: values[given] for name, values in received.items()}, graph, members[given])
-    # What lies under a mask must not matter.
+            with_intervals = {name: values[given] for name, values in received.items()}
+            _check_intervals(report, with_intervals, graph, graph.intervals, members[given])
+    # Levels where the mask is 0 must not change the answer.
     masked = ask["masked"](water_level_m=np.where(mask > 0, level, 123.0).astype(np.float32), mask=mask)
     report.compare("mask against NaN", masked["weights_m"] / scale, received["weights_m"] / scale, report.output_limit)
     chosen = slice(k := int(np.argmax(valid)), k + 1)  # one with an answer, where there is any
@@ -61,19 +66,26 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, re
     _check_bad_records(report, ask["serving_default"], graph, gaps[chosen], bool(valid[k]))
 
 
-def _askable(graph: Forecaster, level: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The test records, with one of noise behind them that has samples and signal enough, whatever theirs are."""
+def _with_noise_record(graph: Forecaster, level: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The test records and, appended, one of noise that certainly has enough samples and signal for an answer."""
     size = np.clip(5 * graph.limits.min_signal_m, 0.01, graph.max_level_m / 6)
     noise = size * np.random.default_rng(0).standard_normal((1, *graph.shape)).clip(-5, 5)
     return np.concatenate([level, noise.astype(np.float32)]), np.concatenate([mask, np.ones_like(mask[:1])])
 
 
-def _check_flags(report, received, graph: Forecaster, level, mask, members) -> np.ndarray:
-    """Whether the graph gives answers to those records that NumPy's rule gives them to; which these are."""
+def _check_flags(
+    report: Report,
+    received: dict[str, np.ndarray],
+    graph: Forecaster,
+    level: np.ndarray,
+    mask: np.ndarray,
+    members: np.ndarray,
+) -> np.ndarray:
+    """Checks that the graph answers exactly the records that NumPy's rule answers; bool [record], which these are."""
     limits = graph.limits
     samples, signal = enough.enough_samples(mask, limits), enough.signal_m(level, mask)
-    unsure = np.abs(signal - limits.min_signal_m) < EDGE * limits.min_signal_m  # rounding decides, and both are right
-    enough_signal = np.where(unsure, received["enough_signal"], signal >= limits.min_signal_m)
+    at_limit = np.abs(signal - limits.min_signal_m) < EDGE * limits.min_signal_m
+    enough_signal = np.where(at_limit, received["enough_signal"], signal >= limits.min_signal_m)
     report.compare("signal against NumPy, m", received["signal_m"], signal, WAVE_LIMIT)
     right = np.array_equal(received["samples"], (mask > 0).sum(axis=1))
     right &= np.array_equal(received["enough_samples"], samples)
@@ -87,44 +99,46 @@ def _check_flags(report, received, graph: Forecaster, level, mask, members) -> n
     return valid
 
 
-def _check_intervals(report: Report, received: dict[str, np.ndarray], graph: Forecaster, members: np.ndarray) -> None:
-    """Ends of the intervals over the largest of each event, against NumPy, and in their order."""
+def _check_intervals(
+    report: Report, received: dict[str, np.ndarray], graph: Forecaster, intervals: Intervals, members: np.ndarray
+) -> None:
+    """Compares the ends of the intervals, over the largest of each event, with NumPy's, and checks their order."""
     window_min, ordered = graph.job.record.window_min, True
     draws = draws_of(members.swapaxes(0, 1), graph.greens, window_min, whole=True)
-    for name, own in graph.intervals.quantities.items():
+    for name, quantity in intervals.quantities.items():
         predicted = draws[name].predicted
-        bins = bins_of(name, draws, np.array(graph.intervals.edges), own.calm_below > 0)
-        sure = _surely_in_its_bin(name, draws, graph)
-        times = np.sqrt(np.max(own.scale, axis=0)[1]) * np.abs([own.lower, own.upper]).max()
+        bins = bins_of(name, draws, np.array(intervals.edges), quantity.calm_below > 0)
+        clear = _away_from_bin_edges(name, draws, intervals, window_min)
+        times = np.sqrt(np.max(quantity.scale, axis=0)[1]) * np.abs([quantity.lower, quantity.upper]).max()
         limit = WAVE_LIMIT + SPREAD_ROUNDING * times
-        both = own.bounds(predicted, bins)
+        both = quantity.bounds(predicted, bins)
         axes = tuple(range(1, both[0].ndim))
         largest = np.maximum(np.abs(both).max(axis=0).max(axis=axes, keepdims=True), 1e-3)
         for end, expected in zip(ENDS, both, strict=True):
             values = received[f"{name}_{end}"].reshape(expected.shape)
             report.compare(
                 f"{name}_{end} over the largest, against NumPy",
-                (values / largest)[sure], (expected / largest)[sure], limit,
+                (values / largest)[clear], (expected / largest)[clear], limit,
             )  # fmt: skip
         lower, upper = (received[f"{name}_{end}"] for end in ENDS)
         ordered &= bool((lower <= upper).all() and (np.diff(lower) <= 0).all() and (np.diff(upper) >= 0).all())
     report.note("intervals widen with their level", ordered)
 
 
-def _surely_in_its_bin(name: str, draws: dict[str, Draws], graph: Forecaster) -> np.ndarray:
-    """Where rounding can't decide about the bin, bool of the quantity's shape: at an edge both answers are right."""
-    own, mw = draws[name], draws["mw"].centre[:, 0]
-    away = np.array([np.abs(mw - edge) > EDGE for edge in graph.intervals.edges]).reshape(-1, len(mw)).all(axis=0)
-    sure = np.broadcast_to(away.reshape(-1, *(1,) * (own.size.ndim - 1)), own.size.shape)
-    part = graph.intervals.quantities[name].calm_below
+def _away_from_bin_edges(name: str, draws: dict[str, Draws], intervals: Intervals, window_min: int) -> np.ndarray:
+    """Where rounding can't change the bin, bool of the quantity's shape: at an edge either bin is right."""
+    size, mw = draws[name].size, draws["mw"].centre[:, 0]
+    away = np.array([np.abs(mw - edge) > EDGE for edge in intervals.edges]).reshape(-1, len(mw)).all(axis=0)
+    clear = np.broadcast_to(away.reshape(-1, *(1,) * (size.ndim - 1)), size.shape)
+    part = intervals.quantities[name].calm_below
     if not part:
-        return sure
-    limit = part * own.size[:, graph.job.record.window_min + 1 :].max(axis=1, keepdims=True)
-    return sure & (np.abs(own.size - limit) > EDGE * limit)
+        return clear
+    limit = part * size[:, window_min + 1 :].max(axis=1, keepdims=True)
+    return clear & (np.abs(size - limit) > EDGE * limit)
 
 
-def _check_bad_records(report: Report, ask, graph: Forecaster, good: np.ndarray, valid: bool) -> None:
-    """All missing, infinite, and levels that are no water column, in one batch with a good record."""
+def _check_bad_records(report: Report, ask: Ask, graph: Forecaster, good: np.ndarray, valid: bool) -> None:
+    """Checks a record of NaN, one with Inf and one with impossible levels, in one batch with a good record."""
     bad = np.repeat(np.nan_to_num(good), 3, axis=0)
     bad[0], bad[1].flat[0], bad[2].flat[0] = np.nan, np.inf, 1.01 * graph.max_level_m
     alone, mixed = ask(water_level_m=good), ask(water_level_m=np.concatenate([bad, good]))

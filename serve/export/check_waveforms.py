@@ -1,6 +1,11 @@
-"""The answers of an exported waveform model, against Keras and SciPy."""
+"""Checks an exported waveform model's answers against Keras and SciPy.
+
+In: the signatures as functions of arrays, the run, its graph and test records. Out: results added to the report.
+"""
 
 from __future__ import annotations
+
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +15,7 @@ from seis_tf.dataset.shards import DatasetInfo
 from seis_tf.runs import Run
 from seis_tf.serve.export.calibration import read_calibration
 from seis_tf.serve.export.check import BATCH_LIMIT, Ask, Report, TestRecords
-from seis_tf.serve.export.waveform_graph import Classifier, raw_input
+from seis_tf.serve.export.waveform_graph import Classifier, rate_of, raw_input
 from seis_tf.settings.data import RecordSettings, SpectrogramSettings
 from seis_tf.waveforms import training_data as waveform_training
 from seis_tf.waveforms.filters import band_passed
@@ -36,7 +41,7 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Classifier, re
 
 
 def keras_probabilities(run: Run, power: np.ndarray) -> np.ndarray:
-    """The trained model's own answer, member by member, with the temperature: float64 [record, class]."""
+    """The trained Keras model's mean over members, with the temperature: float64 [record, class]."""
     standardised = waveform_training.standardiser(run.config.info)(tf.constant(power))
     outputs = run.model(standardised, training=False).numpy().astype(np.float64)
     mean = outputs.mean(axis=1) if run.members > 1 else outputs
@@ -47,14 +52,16 @@ def keras_probabilities(run: Run, power: np.ndarray) -> np.ndarray:
 def scipy_powers(waveforms: np.ndarray, info: DatasetInfo) -> np.ndarray:
     """The raw signature's preprocessing by SciPy in float64: linear power [record, frequency, time]."""
     record = RecordSettings.model_validate(info.job["record"])
-    own = SpectrogramSettings.model_validate(info.job["spectrogram"])
+    settings = SpectrogramSettings.model_validate(info.job["spectrogram"])
+    rate_hz = rate_of(info)
     samples = _scipy_detrended(waveforms.astype(np.float64), record.detrend)
     if record.bandpass_hz:
-        samples = _scipy_detrended(band_passed(samples, info.sampling_rate_hz, record), record.detrend)
-    window = ("tukey", 0.25) if own.window == "tukey" else own.window
+        samples = _scipy_detrended(band_passed(samples, rate_hz, record), record.detrend)
+    window = ("tukey", 0.25) if settings.window == "tukey" else settings.window
+    detrend: Any = False if settings.detrend == "none" else settings.detrend
     return signal.spectrogram(
-        samples, info.sampling_rate_hz, window, own.nperseg, own.noverlap, own.nfft,
-        detrend=False if own.detrend == "none" else own.detrend, scaling=own.scaling,
+        samples, rate_hz, window, settings.nperseg, settings.noverlap, settings.nfft,
+        detrend=detrend, scaling=settings.scaling,
     )[2]  # fmt: skip
 
 
@@ -94,7 +101,7 @@ def compare_powers(
     report.compare(f"{name}, log10", decades, zero, LOG10_LIMIT)
 
 
-def _check_raw(report: Report, ask, run: Run, records: TestRecords) -> None:
+def _check_raw(report: Report, ask: dict[str, Ask], run: Run, records: TestRecords) -> None:
     info, waveforms = run.config.info, records.columns["waveform"]
     log = info.job["spectrogram"]["log"]
     floor = info.job["spectrogram"]["log_floor"] if log else None
@@ -109,7 +116,7 @@ def _check_raw(report: Report, ask, run: Run, records: TestRecords) -> None:
     line = peaks * (0.5 + np.linspace(-0.5, 1, waveforms.shape[1]))
     raw = (waveforms + line).astype(np.float32)
     answer = ask["preprocess"](waveform=raw)
-    report.note("test records are valid", answer["valid"].all(), f"{int(answer['valid'].sum())} of {len(raw)}")
+    report.note("test records are valid", bool(answer["valid"].all()), f"{int(answer['valid'].sum())} of {len(raw)}")
     compare_powers(
         report, "preprocessing against SciPy", answer["spectrogram"], scipy_powers(raw, info), floor, nperseg
     )
@@ -118,7 +125,7 @@ def _check_raw(report: Report, ask, run: Run, records: TestRecords) -> None:
     report.compare("waveform against Keras", received, expected, report.output_limit)
 
 
-def _check_bad_records(report: Report, ask, graph: Classifier, records: TestRecords) -> None:
+def _check_bad_records(report: Report, ask: dict[str, Ask], graph: Classifier, records: TestRecords) -> None:
     """NaN, Inf, constant and very strong records in one batch with a good one."""
     name = graph.signatures()["serving_default"].inputs[0].name
     good = records.columns[name][:1]
@@ -127,7 +134,7 @@ def _check_bad_records(report: Report, ask, graph: Classifier, records: TestReco
     bad[3].flat[0] = 3e38
     alone, mixed = (ask["serving_default"](**{name: values}) for values in (good, np.concatenate([bad, good])))
     finite = all(np.isfinite(values).all() for values in mixed.values() if values.dtype.kind == "f")
-    # The strong one is finite, and its answer has to be: it may be judged.
+    # The very strong record is finite, so it may be valid or not; its answer has to be finite.
     marked = mixed["valid"].tolist()[:3] == [False] * 3 and bool(mixed["valid"][-1])
     detail = f"valid {mixed['valid'].tolist()}"
     report.note("bad records", finite and marked and (mixed["class_id"][:3] == -1).all(), detail)
@@ -137,5 +144,5 @@ def _check_bad_records(report: Report, ask, graph: Classifier, records: TestReco
     report.compare("a good record among bad ones", received, expected, BATCH_LIMIT)
 
 
-def _scipy_detrended(samples: np.ndarray, kind: str) -> np.ndarray:
+def _scipy_detrended(samples: np.ndarray, kind: Literal["linear", "constant", "none"]) -> np.ndarray:
     return samples if kind == "none" else signal.detrend(samples, axis=1, type=kind)

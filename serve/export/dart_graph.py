@@ -1,9 +1,9 @@
-"""The exported graph of a DART model: buoy records in, slip, magnitude and the wave to come out.
+"""The exported graph of a DART model: in, a window of buoy records; out, slip, magnitude and the forecast wave.
 
-Green's functions, the magnitude's formula, the intervals (`interval_graph.py`) and the rule for what is enough
-(`enough_graph.py`) are in the graph. Of a record without an answer (levels that can't be metres of detided water
-column, not enough samples or signal, no slip found) all answers are 0, `valid` is False and `reason` says why. Ends of
-intervals are 0 where none are given.
+Green's functions, the magnitude's formula, the intervals (`interval_graph.py`) and the rule for how much a record must
+hold (`enough_graph.py`) are in the graph. For a record without an answer (levels that can't be metres of detided water
+column, not enough samples or signal, no slip predicted) all answers are 0, `valid` is False and `reason` says why. Ends
+of intervals are 0 where none are given.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from seis_tf.settings.training import AnswerSettings
 
 GREENS_FILE = "greens.npz"
 INTERVALS_FILE = "intervals.json"
-# A level is believed up to this many times the largest of the training records.
+# Levels up to this many times the largest of the training records are taken as water column.
 LARGEST_FACTOR = 5.0
 _UNITS = {"weights_m": "m", "mw": "", "forecast_m": "m", "peak_m": "m"}
 
 
 def normal_intervals(members: int) -> Intervals | None:
-    """What an ensemble's spread alone says; None of a single network. As a rule far too narrow."""
+    """Intervals from an ensemble's spread alone, as a rule far too narrow; None for a single network."""
     if members == 1:
         return None
     quantities = {name: normal_quantity(never_negative=name in NEVER_NEGATIVE) for name in _UNITS}
-    return Intervals(samples=f"ensemble of {members} members", quantities=quantities)
+    return Intervals(samples=f"ensemble of {members} members", events=0, quantities=quantities)
 
 
 class Forecaster:
@@ -53,8 +53,8 @@ class Forecaster:
         limits: what a record must hold.
 
     Raises:
-        ValueError: the data set's Green's functions are not to be found, a source has no area, or the intervals are of
-            other gauges.
+        ValueError: the data set's Green's functions are not there, a source has no area, or the intervals are for other
+            gauges.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class Forecaster:
     @property
     def shape(self) -> tuple[int, int]:
         """[minute, buoy] of the input."""
-        return self.info.feature("water_level_m").shape
+        steps, buoys = self.info.feature("water_level_m").shape
+        return steps, buoys
 
     def signatures(self) -> dict[str, Signature]:
         """Name to signature."""
@@ -103,12 +104,12 @@ class Forecaster:
 
     def describe(self) -> dict[str, Any]:
         """What `metadata.json` says of a DART model: orders, window, geometry, limits."""
-        own = self.greens
+        greens = self.greens
         return {
             "buoy_names": list(self.info.gauge_names),
-            "source_names": list(own.source_names),
-            "forecast_gauges": list(own.gauge_names),
-            "forecast_minutes": len(own.time_min),
+            "source_names": list(greens.source_names),
+            "forecast_gauges": list(greens.gauge_names),
+            "forecast_minutes": len(greens.time_min),
             "window_min": self.job.record.window_min,
             "step_min": self.job.record.step_min,
             "max_level_m": self.max_level_m,
@@ -117,14 +118,14 @@ class Forecaster:
             "interval_levels": list(self.intervals.levels) if self.intervals else [],
             "intervals": self._describe_intervals(),
             "preprocessing": {"record": self.job.record.model_dump(mode="json")},
-            "source_table": {name: _or_none(own.column(name)) for name in SOURCE_COLUMNS},
-            "gauge_lonlat": [_or_none(position) for position in own.gauge_lonlat],
+            "source_table": {name: _or_none(greens.column(name)) for name in SOURCE_COLUMNS},
+            "gauge_lonlat": [_or_none(position) for position in greens.gauge_lonlat],
         }
 
     def files(self) -> dict[str, bytes]:
-        """Green's functions of all gauges, for detiding and the look at an event's region; all numbers of intervals."""
-        found = {GREENS_FILE: _npz(load_greens(self.job.greens).select(self.info.source_names))}
-        return found | ({INTERVALS_FILE: self.intervals.model_dump_json().encode()} if self.intervals else {})
+        """Green's functions of all gauges, for detiding and the check of a region; all numbers of intervals."""
+        files = {GREENS_FILE: _npz(load_greens(self.job.greens).select(self.info.source_names))}
+        return files | ({INTERVALS_FILE: self.intervals.model_dump_json().encode()} if self.intervals else {})
 
     def _describe_intervals(self) -> dict[str, Any]:
         if self.intervals is None:
@@ -136,7 +137,7 @@ class Forecaster:
     def forecast(self, water_level_m: tf.Tensor) -> Tensors:
         """Levels [batch, minute, buoy] with NaN for what is missing -> answers."""
         water_level_m = of_width(water_level_m, "water_level_m", self.shape)
-        return self._answer(water_level_m, ~tf.math.is_nan(water_level_m))
+        return self._answer(water_level_m, tf.logical_not(tf.math.is_nan(water_level_m)))
 
     def forecast_masked(self, water_level_m: tf.Tensor, mask: tf.Tensor) -> Tensors:
         """Levels and masks [batch, minute, buoy] -> answers."""
@@ -150,19 +151,19 @@ class Forecaster:
     def _answer(self, level: tf.Tensor, there: tf.Tensor) -> Tensors:
         steps = self.shape[0]
         level = tf.where(there, level, tf.zeros_like(level))
-        # A comparison with NaN is False: a NaN where the mask is set is no level either.
+        # A comparison with NaN is False, so a NaN where the mask is set makes the record invalid too.
         possible = tf.reduce_all(tf.abs(level) <= self.max_level_m, axis=(1, 2))
         level = tf.where(possible[:, None, None], level, tf.zeros_like(level))
         counts = enough_graph.sample_counts(there)
         signal = enough_graph.signal_m(level, there, counts)
-        samples_do = enough_graph.enough_samples(counts, steps, self.limits)
-        signal_does = signal >= self.limits.min_signal_m
+        enough_samples = enough_graph.enough_samples(counts, steps, self.limits)
+        enough_signal = signal >= self.limits.min_signal_m
         inputs = [level, tf.cast(there, tf.float32)]
         slip = self.model(inputs if len(self.model.inputs) > 1 else level, training=False)
         slip = slip if self.members > 1 else slip[:, None]
-        mw = self._magnitude(slip)
+        mw = self.member_magnitudes(slip)
         has_slip = tf.reduce_any(mw > 0, axis=1)
-        valid = possible & samples_do & signal_does & has_slip
+        valid = possible & enough_samples & enough_signal & has_slip
         slip = tf.where(valid[:, None, None], slip, tf.zeros_like(slip))
         mw = tf.where(valid[:, None], mw, tf.zeros_like(mw))
         values = {"weights_m": slip, "mw": mw, "forecast_m": self._waves(slip)}
@@ -170,38 +171,44 @@ class Forecaster:
         levels = f"levels: expected finite metres of detided water column, at most {self.max_level_m:g} m"
         texts = (levels, *enough.short_reasons(self.limits))
         answer |= {
-            "reason": enough_graph.reason(~possible, samples_do, signal_does, has_slip, texts),
+            "reason": enough_graph.reason(tf.logical_not(possible), enough_samples, enough_signal, has_slip, texts),
             "samples": counts,
             "signal_m": signal,
-            "enough_samples": samples_do,
-            "enough_signal": signal_does,
+            "enough_samples": enough_samples,
+            "enough_signal": enough_signal,
         }
         values["peak_m"] = self._peaks(values["forecast_m"])
         answer["peak_m"] = self._peaks(answer["forecast_m"])
         spread = {name: tf.math.reduce_std(value, axis=1) for name, value in values.items()}
         if self.members > 1:
             answer |= {f"{name}_spread": value for name, value in spread.items()}
-        return answer | self._intervals(answer, spread, counts)
+        return answer | (self._interval_ends(self.intervals, answer, spread, counts) if self.intervals else {})
 
-    def _intervals(self, answer: Tensors, spread: Tensors, counts: tf.Tensor) -> Tensors:
-        """Ends of all quantities, 0 where none are given, and why not."""
-        if self.intervals is None:
-            return {}
+    def _interval_ends(self, intervals: Intervals, answer: Tensors, spread: Tensors, counts: tf.Tensor) -> Tensors:
+        """Ends of all quantities' intervals, 0 where none are given, and why not."""
         steps = self.shape[0]
         given = answer["valid"] & enough_graph.complete(counts, steps, self.limits)
         reason = enough_graph.interval_reason(answer["valid"], counts, steps, self.limits)
-        found = {"has_intervals": given, "intervals_reason": reason}
-        for name in self.intervals.quantities:
-            for end, value in zip(("lower", "upper"), self._interval(name, answer, spread[name]), strict=True):
-                right = tf.reshape(given, [-1] + [1] * (len(value.shape) - 1))
-                found[f"{name}_{end}"] = tf.where(right, value, tf.zeros_like(value))
-        return found
+        outputs = {"has_intervals": given, "intervals_reason": reason}
+        for name in intervals.quantities:
+            ends = self._quantity_ends(intervals, name, answer, spread[name])
+            for end, value in zip(("lower", "upper"), ends, strict=True):
+                shown = tf.reshape(given, [-1] + [1] * (len(value.shape) - 1))
+                outputs[f"{name}_{end}"] = tf.where(shown, value, tf.zeros_like(value))
+        return outputs
 
-    def _magnitude(self, slip: tf.Tensor) -> tf.Tensor:
-        """Mw [batch, member] as `draws.member_magnitudes`: a member without slip has the mean of the others, or 0."""
+    def member_magnitudes(self, slip: tf.Tensor) -> tf.Tensor:
+        """Mw of each member, as `draws.member_magnitudes`.
+
+        Args:
+            slip: float32 [batch, member, source], m.
+
+        Returns:
+            float32 [batch, member]; a member without slip has the mean of the others, or 0 where none has slip.
+        """
         areas = tf.constant(self.magnitude.rigidity_pa * self.greens.area_m2 / 1e18, tf.float32)
         moment = tf.linalg.matvec(slip, areas)
-        # Moments are in 10^18 N m here, for float32 ends at 3e38. The smallest is that of Mw 0.
+        # Moments are in 10^18 N m here, because float32 ends at 3e38. The smallest is that of Mw 0.
         offset = self.magnitude.log10_moment_offset - 18
         smallest = np.float32(10.0**offset)
         log10 = tf.math.log(tf.maximum(moment, smallest)) / np.float32(np.log(10))
@@ -222,21 +229,23 @@ class Forecaster:
         """Highest crests after the window, [.., minute, gauge] -> [.., gauge]."""
         return tf.reduce_max(waves[..., self.job.record.window_min + 1 :, :], axis=-2)
 
-    def _interval(self, name: str, answer: Tensors, spread: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Lower and upper ends, with the levels as last axis."""
-        own, centre = self.intervals.quantities[name], answer[name]
-        bins = interval_graph.magnitude_bins(answer["mw"], self.intervals.edges)
+    def _quantity_ends(
+        self, intervals: Intervals, name: str, answer: Tensors, spread: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Lower and upper ends of one quantity, with the levels as last axis."""
+        quantity, centre = intervals.quantities[name], answer[name]
+        bins = interval_graph.magnitude_bins(answer["mw"], intervals.edges)
         if name == "mw":  # a single channel, whose errors grow with nothing but the spread
             zeros = tf.zeros_like(centre)[:, None]
-            lower, upper = interval_graph.bounds(own, centre[:, None], spread[:, None], zeros, bins[:, None])
+            lower, upper = interval_graph.bounds(quantity, centre[:, None], spread[:, None], zeros, bins[:, None])
             return lower[:, 0], upper[:, 0]
         if name != "forecast_m":
-            return interval_graph.bounds(own, centre, spread, centre, bins[:, None])
+            return interval_graph.bounds(quantity, centre, spread, centre, bins[:, None])
         height, bins = interval_graph.local_height(centre), bins[:, None, None]
-        if own.calm_below:
-            calm = interval_graph.calm(height, self.job.record.window_min, own.calm_below)
-            bins = 2 * bins + tf.cast(~calm, tf.int32)
-        return interval_graph.bounds(own, centre, spread, height, bins)
+        if quantity.calm_below:
+            no_wave = interval_graph.no_wave(height, self.job.record.window_min, quantity.calm_below)
+            bins = 2 * bins + tf.cast(tf.logical_not(no_wave), tf.int32)
+        return interval_graph.bounds(quantity, centre, spread, height, bins)
 
     def _answer_fields(self) -> tuple[Field, ...]:
         shapes = {
@@ -251,20 +260,22 @@ class Forecaster:
             "forecast_m": "[minute, gauge] water column from minute 0 after the origin, gauges as forecast_gauges",
             "peak_m": "highest crest of this wave after the window",
         }
-        of = f"mean of {self.members} members: " if self.members > 1 else ""
-        fields = [Field(name, "float32", shapes[name], unit, of + meanings[name]) for name, unit in _UNITS.items()]
+        mean_of = f"mean of {self.members} members: " if self.members > 1 else ""
+        fields = [Field(name, "float32", shapes[name], unit, mean_of + meanings[name]) for name, unit in _UNITS.items()]
         fields += self._reason_fields()
         for name, unit in _UNITS.items():
             if self.members > 1:
                 fields.append(Field(f"{name}_spread", "float32", shapes[name], unit, "standard deviation over members"))
-            for end in ("lower", "upper") if self.intervals and name in self.intervals.quantities else ():
+            if self.intervals is None or name not in self.intervals.quantities:
+                continue
+            for end in ("lower", "upper"):
                 meaning = f"{end} ends of the central intervals, last axis as interval_levels"
                 shape = (*shapes[name], len(self.intervals.levels))
                 fields.append(Field(f"{name}_{end}", "float32", shape, unit, meaning))
         return tuple(fields)
 
     def _reason_fields(self) -> list[Field]:
-        """What is said about an answer beside its numbers."""
+        """Fields that say whether an answer and its intervals are given, and why not."""
         fields = [
             Field("valid", "bool", (None,), "", "whether an answer is given; where not, all of it is 0"),
             Field("reason", "string", (None,), "", "why none is given; empty where one is"),

@@ -1,7 +1,7 @@
 """A run -> a version of a model that TensorFlow Serving loads: MODELS/NAME/VERSION.
 
-Written aside, checked, and only then renamed to its number, so that a server that polls the folder never sees half a
-version, nor one that answers differently from the model that was trained.
+A version is written to a temporary folder, checked, and only then renamed to its number, so that a server that polls
+the folder never sees half a version, nor one that answers differently from the model that was trained.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from seis_tf.runs import Run
 from seis_tf.serve.export import labels, tflite
 from seis_tf.serve.export.calibration import read_calibration
 from seis_tf.serve.export.card import model_card
-from seis_tf.serve.export.check import CheckFailed, Report, check, load_test_records
+from seis_tf.serve.export.check import CheckFailed, Report, TestRecords, check, load_test_records
 from seis_tf.serve.export.signature import Graph, save
 from seis_tf.serve.export.tasks import EXPORTS
 from seis_tf.serve.export.warmup import FILE as WARMUP_FILE
@@ -53,8 +53,8 @@ def export(
         name: of the model: letters, digits, `_`, `.`, `-`.
         label: "stable" (the default) or "canary".
         formats: with "tflite" the version also holds `assets.extra/model.tflite`; the SavedModel is always made.
-        dataset: the run's data set, where it is not found from the run; its test records check the export.
-        say: told where the run's calibration is fitted only now, or can't be.
+        dataset: the run's data set, where it has moved since training; its test records check the export.
+        say: called with a sentence where the run's calibration is fitted only now, or can't be.
 
     Returns:
         The version's folder, MODELS/NAME/VERSION.
@@ -76,28 +76,17 @@ def export(
     models, base = Path(models_folder), Path(models_folder) / name
     labels.check_label(label)
     base.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=base, prefix=".unpublished-"))
+    unpublished = Path(tempfile.mkdtemp(dir=base, prefix=".unpublished-"))
     try:
         version = max(versions(base), default=0) + 1
-        extra = aside / EXTRA
-        extra.mkdir()
-        signatures = graph.signatures()
-        save(signatures, graph.variables, aside)
-        write_warmup(extra / WARMUP_FILE, name, signatures)
-        report = check(aside, run, graph, records, task.check)
-        if "tflite" in formats:
-            answers = tflite.write_tflite(extra / tflite.FILE, run, graph)
-            task.check(report.part("tflite", tflite.OUTPUT_LIMIT), answers, run, graph, records)
-        _refuse_failed(report, name)
-        write_json(extra / "check.json", report.describe())
-        for file, content in graph.files().items():
-            (extra / file).write_bytes(content)
+        report = _write_checked(unpublished, run, graph, name, records, "tflite" in formats)
         described = metadata(run, graph, name, version)
-        write_json(extra / "metadata.json", described)
-        (extra / "MODEL_CARD.md").write_text(model_card(described, report.describe(), task.card), encoding="utf-8")
-        final = _publish(aside, base / str(version))
+        write_json(unpublished / EXTRA / "metadata.json", described)
+        card = model_card(described, report.describe(), task.card)
+        (unpublished / EXTRA / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+        final = _publish(unpublished, base / str(version))
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(unpublished, ignore_errors=True)
     labels.write_server_files(models)
     labels.publish(models, name, version, label)
     return final
@@ -114,13 +103,13 @@ def graph_of(run: Run) -> Graph:
     """The graph that is exported for a run.
 
     Raises:
-        ValueError: a calibration that can't be, or Green's functions that are not there.
+        ValueError: the run's calibration is damaged, or its Green's functions are not there.
     """
     return EXPORTS[run.config.info.task].graph(run, read_calibration(run.folder))
 
 
 def metadata(run: Run, graph: Graph, name: str, version: int) -> dict[str, Any]:
-    """What `metadata.json` says: orders, units, window, settings, signatures, scores, versions."""
+    """The content of `metadata.json`: orders, units, window, settings, signatures, scores, versions."""
     config, info = run.config, run.config.info
     described = {
         key: {
@@ -161,10 +150,31 @@ def metrics_of(run: Run) -> dict[str, Any]:
     """Scores of the run: `metrics.json` where it was evaluated, else the last epoch's, averaged over the members."""
     path = run.folder / "metrics.json"
     if path.is_file():
-        # Not the data set's path: it is nobody's business but the trainer's.
+        # Without the data set's path, which belongs to the machine that trained.
         return {key: value for key, value in json.loads(path.read_text()).items() if key != "dataset"}
     last = [rows[-1] for rows in run.history]
     return {"last_epoch": {key: sum(row[key] for row in last) / len(last) for key in last[0]}}
+
+
+def _write_checked(folder: Path, run: Run, graph: Graph, name: str, records: TestRecords, with_tflite: bool) -> Report:
+    """Writes the SavedModel and what lies beside it but metadata and card, and checks it.
+
+    Raises:
+        CheckFailed: the exported model does not answer as the trained one.
+    """
+    task, extra, signatures = EXPORTS[run.config.info.task], folder / EXTRA, graph.signatures()
+    extra.mkdir()
+    save(signatures, graph.variables, folder)
+    write_warmup(extra / WARMUP_FILE, name, signatures)
+    report = check(folder, run, graph, records, task.check)
+    if with_tflite:
+        answers = tflite.write_tflite(extra / tflite.FILE, run, graph)
+        task.check(report.part("tflite", tflite.OUTPUT_LIMIT), answers, run, graph, records)
+    _refuse_failed(report, name)
+    write_json(extra / "check.json", report.describe())
+    for file, content in graph.files().items():
+        (extra / file).write_bytes(content)
+    return report
 
 
 def _refuse_failed(report: Report, name: str) -> None:
@@ -179,13 +189,13 @@ def _in_words(result: dict[str, Any]) -> str:
     return f"{result['name']}: off by {result['largest']} where {result['allowed']:g} is allowed"
 
 
-def _publish(aside: Path, final: Path) -> Path:
-    """Everything on disk, then the rename that makes it a version."""
-    for path in [*aside.rglob("*"), aside]:
+def _publish(unpublished: Path, final: Path) -> Path:
+    """Syncs every file to disk, then renames the folder, which makes it a version."""
+    for path in [*unpublished.rglob("*"), unpublished]:
         _sync(path)
-    os.chmod(aside, 0o755)
+    os.chmod(unpublished, 0o755)
     try:
-        os.rename(aside, final)
+        os.rename(unpublished, final)
     except OSError as err:
         raise ValueError(f"{final}: expected a free version number, received one that is taken ({err})") from err
     _sync(final.parent)

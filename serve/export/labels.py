@@ -1,8 +1,8 @@
-"""What lies beside the models for TensorFlow Serving: which versions are loaded, under which labels, and how.
+"""TensorFlow Serving's files beside the models: which versions are loaded, under which labels, and how.
 
-`models.config` is the only memory there is: the labels `stable`, `canary` and `previous` (what `stable` was before) and
-the versions that have one. Versions without a label are on disk but not loaded. A server that polls the file follows a
-rewrite without a restart.
+`models.config` alone stores the labels `stable`, `canary` and `previous` (what `stable` was before) and the versions
+that have one. Versions without a label are on disk but not loaded. A server that polls the file follows a rewrite
+without a restart.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def server_files() -> dict[str, str]:
 
 
 def write_server_files(models: Path) -> None:
-    """Writes those of `server_files` that are not there or as an earlier export wrote them; what was changed stays."""
+    """Writes those of `server_files` that are missing or as an earlier export wrote them; edited files stay."""
     for name, content in server_files().items():
         if not (models / name).is_file() or (models / name).read_text() == _EARLIER_BATCHING:
             write_atomically(models / name, content.encode())
@@ -150,10 +150,10 @@ def promote(models: Path, name: str) -> dict[str, int]:
 
 
 def rollback(models: Path, name: str) -> dict[str, int]:
-    """`stable` goes back to the version that it was before; the one it leaves has no label any more.
+    """`stable` goes back to the version that it was before; the version that it leaves has no label any more.
 
     Raises:
-        ValueError: nothing is known before the stable version.
+        ValueError: no version was stable before.
     """
     labels = labels_of(models, name)
     if PREVIOUS not in labels:

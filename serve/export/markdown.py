@@ -13,14 +13,14 @@ def table(header: list[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def number(value: float | None) -> str:
-    """A score; nothing for none."""
+    """A score as text; empty for None."""
     if value is None or value == round(value):
         return "" if value is None else f"{value:.0f}"
     return f"{value:.3f}" if abs(value) >= 1e-3 else f"{value:.2g}"
 
 
 def small(value: float | None) -> str:
-    """A deviation or its limit; nothing for none."""
+    """A deviation or its limit as text; empty for None."""
     return "" if value is None else f"{value:.2g}"
 
 

@@ -1,9 +1,9 @@
-"""What an exported graph offers: named functions of named tensors, described in words for `metadata.json`.
+"""Signatures of an exported graph: named functions of named tensors, with units and meanings for `metadata.json`.
 
-The graphs themselves are in `waveform_graph.py` and `dart_graph.py`. Everything between a raw record and the answer
-happens in them, so that serving can't drift from training. A bad record never gives NaN and never spoils its batch:
-`valid` is False for it and its answer is defined. A tensor of another width is an error, because then the whole request
-is wrong.
+The graphs themselves are in `waveform_graph.py` and `dart_graph.py`. All processing between a raw record and the answer
+is in them, so that serving and training can't differ. A bad record never gives NaN and changes no other record of its
+batch: `valid` is False for it and its answer is defined. A tensor of another width is an error, because then the whole
+request is wrong.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ class Field:
     sample: Callable[[np.random.Generator, int], np.ndarray] | None = None
 
     def describe(self) -> dict[str, object]:
-        """As it stands in `metadata.json`; -1 is a size that may vary."""
+        """The field's entry in `metadata.json`; -1 is a size that may vary."""
         shape = [-1 if size is None else size for size in self.shape]
         return {"dtype": self.dtype, "shape": shape, "unit": self.unit, "meaning": self.meaning}
 
     def noise(self, random: np.random.Generator, batch: int) -> np.ndarray:
-        """An input of so many records that a model can answer: its `sample`, or Gaussian noise of 0.01 units."""
+        """An input [batch, ..] that a model can answer: from `sample`, or Gaussian noise of 0.01 units."""
         if self.sample is not None:
             return self.sample(random, batch)
-        return (0.01 * random.standard_normal((batch, *self.shape[1:]))).astype(np.float32)
+        shape = (batch, *(size or 1 for size in self.shape[1:]))
+        return (0.01 * random.standard_normal(shape)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,19 @@ class Graph(Protocol):
     @property
     def variables(self) -> list[tf.Variable]:
         """All that must be saved with the functions."""
+        ...
 
     def signatures(self) -> dict[str, Signature]:
         """Name to signature; `serving_default` is the first."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """The task's part of `metadata.json`."""
+        ...
 
     def files(self) -> dict[str, bytes]:
-        """Name to content of what else belongs into `assets.extra`."""
+        """Name to content of further files in `assets.extra`."""
+        ...
 
 
 def of_width(tensor: tf.Tensor, name: str, expected: tuple[int, ...]) -> tf.Tensor:
@@ -90,7 +95,7 @@ def of_width(tensor: tf.Tensor, name: str, expected: tuple[int, ...]) -> tf.Tens
 
 def save(signatures: Mapping[str, Signature], variables: Sequence[tf.Variable], folder: Path) -> None:
     """Writes a SavedModel with these signatures."""
-    module = tf.Module()
-    module.kept = list(variables)
+    module: Any = tf.Module()
+    module.saved_variables = list(variables)
     traced = {name: signature.traced().get_concrete_function() for name, signature in signatures.items()}
     tf.saved_model.save(module, str(folder), signatures=traced)

@@ -1,4 +1,4 @@
-"""How each task is exported: the one place of `serve.export` that knows both."""
+"""How each task is exported: the only module of `serve.export` that imports both."""
 
 from __future__ import annotations
 

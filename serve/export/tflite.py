@@ -1,8 +1,8 @@
-"""The same graph as one TensorFlow Lite file, for a recorder or a phone that has no TensorFlow.
+"""A run's graph -> one TensorFlow Lite file, for a recorder or a phone that has no TensorFlow.
 
 All operations are built in, so the plain interpreter runs it. Two things differ from the SavedModel: there is no
 signature for serialized Examples (parsing them is no built-in operation), and trend and band-pass are computed in
-float32, for the built-in operations have no float64. Offsets far above the signal should be taken off before.
+float32, because the built-in operations have no float64. Subtract offsets far above the signal beforehand.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ import tensorflow as tf
 
 from seis_tf.runs import Run
 from seis_tf.serve.export.check import Ask
-from seis_tf.serve.export.dart_graph import Forecaster
-from seis_tf.serve.export.signature import save
+from seis_tf.serve.export.signature import Graph, save
 from seis_tf.serve.export.waveform_graph import Classifier
 
 FILE = "model.tflite"
-# The interpreter sums in another order than TensorFlow: 6,565 products end some 1e-6 apart.
+# The interpreter sums in another order than TensorFlow: sums of 6,565 products differ by some 1e-6.
 OUTPUT_LIMIT = 1e-5
 
 
-def write_tflite(path: Path, run: Run, graph: Classifier | Forecaster) -> dict[str, Ask]:
+def write_tflite(path: Path, run: Run, graph: Graph) -> dict[str, Ask]:
     """Writes the file and reads it back.
 
     Args:

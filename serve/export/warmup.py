@@ -1,13 +1,15 @@
-"""The warm-up file: requests that TensorFlow Serving answers to itself before a version takes traffic.
+"""The warm-up file: requests that TensorFlow Serving replays before a version takes traffic.
 
-`assets.extra/tf_serving_warmup_requests` is a TFRecord file of `PredictionLog` messages, one a signature and batch
-size, so that no client pays for a first call. The records are noise: a model carries nobody's recordings with it.
+`assets.extra/tf_serving_warmup_requests` is a TFRecord file of `PredictionLog` messages, one for each signature and
+batch size, so that no client waits for a slow first call. The records are noise, so that no recordings are published
+with a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -48,7 +50,7 @@ def write_warmup(path: Path, name: str, signatures: Mapping[str, Signature]) -> 
     return count
 
 
-def replay(path: Path, loaded) -> int:
+def replay(path: Path, loaded: Any) -> int:
     """Answers every request of a warm-up file, as the server does.
 
     Args:
@@ -74,5 +76,5 @@ def replay(path: Path, loaded) -> int:
 
 
 def noise(signature: Signature, batch: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """Inputs of a signature for so many records."""
+    """Random inputs of a signature, each [batch, ..]."""
     return {field.name: field.noise(random, batch) for field in signature.inputs}

@@ -1,7 +1,7 @@
 """The exported graph of a waveform model: raw samples in, class and probabilities out.
 
-Trend, band-pass, spectrogram, logarithm, normalisation, network and temperature are all in the graph. Of a bad record
-the probabilities are uniform, the class is -1 and "".
+Trend, band-pass, spectrogram, logarithm, normalisation, network and temperature are all in the graph. For a record that
+can't be judged the probabilities are uniform, the class is -1 and its name is empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from seis_tf.waveforms.spectrograms import CONSTANT, TOO_STRONG
 # A band-pass is one matrix [sample, sample] in the graph: 134 MB at this length.
 LONGEST_FILTERED = 4096
 _EPS, _TINY = float(np.finfo(np.float32).eps), float(np.finfo(np.float32).tiny)
-# Why a record can't be judged, by number; the first stands for one that can.
+# Why a record can't be judged, by number; the first is for one that can.
 REASONS = (
     "",
     "expected finite samples, received NaN or Inf",
@@ -60,9 +60,10 @@ def raw_input(info: DatasetInfo) -> Raw:
         return Raw(False, False, "the instrument response was removed from the training records, station by station")
     if record.bandpass_hz is None:
         return Raw(True, True, "")
-    if record.length_samples > LONGEST_FILTERED:
-        reason = f"a band-pass in the graph takes at most {LONGEST_FILTERED} samples, records have "
-        return Raw(False, False, f"{reason}{record.length_samples}")
+    length = info.feature("waveform").shape[0]
+    if length > LONGEST_FILTERED:
+        reason = f"a band-pass in the graph takes at most {LONGEST_FILTERED} samples, records have {length}"
+        return Raw(False, False, reason)
     note = (
         "training records were band-passed as whole traces and cut afterwards; here the window itself is band-passed. "
         "Both are the same for a trace as long as the window; else they differ near the window's ends"
@@ -85,40 +86,42 @@ class Classifier:
         self, model: keras.Model, info: DatasetInfo, temperature: float = 1.0, precision: tf.DType = tf.float64
     ):
         self.model, self.info, self.temperature, self.precision = model, info, temperature, precision
-        self.record = RecordSettings.model_validate(info.job["record"]) if info.has("waveform") else None
         self.standardise = waveform_training.standardiser(info)
         self.members = model.output_shape[1] if len(model.output_shape) == 3 else 1
-        self.filter = None
+        self.record: RecordSettings | None = None
+        self.filter: tf.Variable | None = None
         if info.has("waveform"):
+            length, rate_hz = info.feature("waveform").shape[0], rate_of(info)
+            self.record = RecordSettings.model_validate(info.job["record"])
             settings = SpectrogramSettings.model_validate(info.job["spectrogram"])
-            self.spectrogram = Spectrogram(settings, info.sampling_rate_hz)
+            self.spectrogram = Spectrogram(settings, rate_hz)
             if raw_input(info).possible and self.record.bandpass_hz:
-                matrix = _filter_matrix(self.record, info.sampling_rate_hz)
+                matrix = _filter_matrix(self.record, length, rate_hz)
                 self.filter = tf.Variable(matrix, trainable=False, dtype=precision)
 
     @property
     def variables(self) -> list[tf.Variable]:
         """All that must be saved with the functions."""
-        own = [variable.value for variable in self.model.variables]
-        return own + ([self.filter] if self.filter is not None else [])
+        variables = [variable.value for variable in self.model.variables]
+        return variables + ([self.filter] if self.filter is not None else [])
 
     def signatures(self) -> dict[str, Signature]:
         """Name to signature; the first is `serving_default`."""
         power, answer = self._spectrogram_field(), self._answer_fields()
-        asked = {}
+        signatures = {}
         if raw_input(self.info).possible:
             length, unit = self.info.feature("waveform").shape[0], self.info.units.get("waveform", "")
             waveform = Field("waveform", "float32", (None, length), unit, "samples as recorded")
-            asked["serving_default"] = Signature(self.classify_waveform, (waveform,), answer)
+            signatures["serving_default"] = Signature(self.classify_waveform, (waveform,), answer)
             valid = Field("valid", "bool", (None,), "", "whether the record can be judged")
-            asked["preprocess"] = Signature(self.preprocess, (waveform,), (power, valid))
+            signatures["preprocess"] = Signature(self.preprocess, (waveform,), (power, valid))
         else:
-            asked["serving_default"] = Signature(self.classify_spectrogram, (power,), answer)
-        asked["spectrogram"] = Signature(self.classify_spectrogram, (power,), answer)
+            signatures["serving_default"] = Signature(self.classify_spectrogram, (power,), answer)
+        signatures["spectrogram"] = Signature(self.classify_spectrogram, (power,), answer)
         meaning = "serialized tf.train.Example as in the shards; its feature `spectrogram` is read"
-        text = Field("examples", "string", (None,), "", meaning, self._noisy_examples)
-        asked["examples"] = Signature(self.classify_examples, (text,), answer)
-        return asked
+        text = Field("examples", "string", (None,), "", meaning, self._example_noise)
+        signatures["examples"] = Signature(self.classify_examples, (text,), answer)
+        return signatures
 
     def describe(self) -> dict[str, Any]:
         """What `metadata.json` says of waveforms: classes, rate, length, preprocessing."""
@@ -139,7 +142,7 @@ class Classifier:
         }
 
     def files(self) -> dict[str, bytes]:
-        """Nothing more than the metadata."""
+        """No further files: all that `predict` needs is in the metadata."""
         return {}
 
     def classify_waveform(self, waveform: tf.Tensor) -> Tensors:
@@ -147,7 +150,7 @@ class Classifier:
         return self._classify(*self._transformed(waveform))
 
     def preprocess(self, waveform: tf.Tensor) -> Tensors:
-        """Raw waveforms [batch, sample] -> what `classify_spectrogram` takes."""
+        """Raw waveforms [batch, sample] -> spectrograms as `classify_spectrogram` takes them, and `valid`."""
         spectrogram, fault = self._transformed(waveform)
         return {"spectrogram": spectrogram, "valid": fault == _FINE}
 
@@ -162,13 +165,17 @@ class Classifier:
             examples.parse_batch(serialized, [self.info.feature("spectrogram")])["spectrogram"]
         )
 
-    def _noisy_examples(self, random: np.random.Generator, batch: int) -> np.ndarray:
+    def _example_noise(self, random: np.random.Generator, batch: int) -> np.ndarray:
         feature = self.info.feature("spectrogram")
         powers = random.standard_normal((batch, *feature.shape))
         return np.array([examples.encode({feature.name: power}, [feature]) for power in powers], object)
 
     def _transformed(self, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        waveform, fault = prepare_waveform(waveform, self.record, self.filter, self.precision)
+        if self.record is None:
+            raise ValueError("waveform: expected a data set with waveforms, received one of spectrograms only")
+        shape = self.info.feature("waveform").shape
+        waveform = of_width(waveform, "waveform", shape)
+        waveform, fault = prepare_waveform(waveform, self.record.detrend, self.filter, self.precision)
         return _checked(self.spectrogram(waveform), fault)
 
     def _classify(self, spectrogram: tf.Tensor, fault: tf.Tensor) -> Tensors:
@@ -210,33 +217,45 @@ class Classifier:
         return tuple(fields)
 
 
-def prepare_waveform(
-    waveform: tf.Tensor, settings: RecordSettings, matrix: tf.Variable | None, precision: tf.DType = tf.float64
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """In the graph what stage 1 does to a window: trend removed, and band-passed.
+def rate_of(info: DatasetInfo) -> float:
+    """Sampling rate in Hz of a data set with waveforms.
 
-    Computed in float64 by default, as stage 1 does: an offset of 1e6 counts would eat a weak signal's digits.
+    Raises:
+        ValueError: its `dataset.json` states none.
+    """
+    if info.sampling_rate_hz is None:
+        raise ValueError("dataset.json: expected sampling_rate_hz beside waveforms, received none")
+    return info.sampling_rate_hz
+
+
+def prepare_waveform(
+    waveform: tf.Tensor, detrend: str, matrix: tf.Variable | None, precision: tf.DType = tf.float64
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Does in the graph what stage 1 does to a window: removes the trend and applies the band-pass.
+
+    Computed in float64 by default, as stage 1 does: beside an offset of 1e6 counts float32 would keep too few digits of
+    a weak signal.
 
     Args:
         waveform: float32 [batch, sample].
-        settings: length, trend and band.
+        detrend: "linear", "constant" or "none".
         matrix: of `_filter_matrix`, where there is a band.
         precision: of the computation.
 
     Returns:
-        float32 [batch, sample], zeros for a bad record; int32 [batch], what is wrong with it: a place in `REASONS`.
+        float32 [batch, sample], zeros for a bad record; int32 [batch], what is wrong with it: a number of `REASONS`.
     """
-    waveform = of_width(waveform, "waveform", (settings.length_samples,))
     finite = tf.reduce_all(tf.math.is_finite(waveform), axis=1)
     samples = tf.cast(tf.where(finite[:, None], waveform, tf.zeros_like(waveform)), precision)
-    prepared = _without_trend(samples, settings.detrend)
-    # What is left of a constant or of a straight line is the rounding of float32 samples.
-    moving = tf.reduce_max(tf.abs(_without_trend(samples, "constant")), axis=1)
+    prepared = _without_trend(samples, detrend)
+    # Of a constant or a straight line only the rounding of float32 samples is left.
+    without_mean = tf.reduce_max(tf.abs(_without_trend(samples, "constant")), axis=1)
     peak = tf.reduce_max(tf.abs(prepared), axis=1)
-    alive = (tf.minimum(moving, peak) > 2 * _EPS * tf.reduce_max(tf.abs(samples), axis=1)) & (peak >= _TINY)
+    rounding = 2 * _EPS * tf.reduce_max(tf.abs(samples), axis=1)
+    has_signal = (tf.minimum(without_mean, peak) > rounding) & (peak >= _TINY)
     if matrix is not None:
         prepared = prepared @ matrix
-    fault = tf.where(finite, tf.where(alive, _FINE, _NO_SIGNAL), _NOT_FINITE)
+    fault = tf.where(finite, tf.where(has_signal, _FINE, _NO_SIGNAL), _NOT_FINITE)
     return tf.cast(tf.where((fault == _FINE)[:, None], prepared, tf.zeros_like(prepared)), tf.float32), fault
 
 
@@ -254,27 +273,27 @@ def _without_trend(samples: tf.Tensor, kind: str) -> tf.Tensor:
     samples = samples - tf.reduce_mean(samples, axis=1, keepdims=True)
     if kind == "constant":
         return samples
-    # About the middle, line and mean are independent: the slope is a projection on the centred ramp.
+    # On a ramp centred at 0 slope and mean are independent, so the slope is a projection on the ramp.
     ramp = np.arange(samples.shape[1]) - (samples.shape[1] - 1) / 2
     slope = tf.linalg.matvec(samples, tf.constant(ramp / (ramp @ ramp), samples.dtype))
     return samples - slope[:, None] * tf.constant(ramp, samples.dtype)
 
 
-def _filter_matrix(settings: RecordSettings, sampling_rate_hz: float) -> np.ndarray:
+def _filter_matrix(settings: RecordSettings, length: int, sampling_rate_hz: float) -> np.ndarray:
     """Band-pass and second trend removal as a matrix: rows of [record, sample] times this. float64 [sample, sample].
 
-    A zero-phase filter of a fixed length is linear, its padding included, so it is known by what it makes of the unit
-    vectors.
+    A zero-phase filter of windows of one length is linear, its padding included, so filtering unit vectors gives its
+    matrix.
     """
-    matrix = np.ascontiguousarray(filters.band_passed(np.eye(settings.length_samples), sampling_rate_hz, settings))
+    matrix = np.ascontiguousarray(filters.band_passed(np.eye(length), sampling_rate_hz, settings))
     filters.remove_trend(matrix, settings.detrend)
     return matrix
 
 
 def _checked(spectrogram: tf.Tensor, fault: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Spectrograms with zeros for those that can't be used, and what is wrong with each: `spectrograms.unusable`."""
+    """Spectrograms with zeros for those that can't be used, and each one's fault (rule of `spectrograms.unusable`)."""
     low, high = tf.reduce_min(spectrogram, axis=(1, 2)), tf.reduce_max(spectrogram, axis=(1, 2))
     finite = tf.reduce_all(tf.math.is_finite(spectrogram), axis=(1, 2))
-    own = tf.where(finite, tf.where(high - low >= _TINY, _FINE, _CONSTANT), _TOO_STRONG)
-    fault = tf.where(fault == _FINE, own, fault)
+    later = tf.where(finite, tf.where(high - low >= _TINY, _FINE, _CONSTANT), _TOO_STRONG)
+    fault = tf.where(fault == _FINE, later, fault)
     return tf.where((fault == _FINE)[:, None, None], spectrogram, tf.zeros_like(spectrogram)), fault

@@ -24,14 +24,14 @@ Tree = dict[str, Any]
 Isolated = Callable[..., Any]  # a function and its arguments -> its result, from a process that can be killed
 
 _EXAMPLES = 3
-_EXAMPLE_SEED = 2_000_003  # of no data set that anybody makes with a small seed
+_EXAMPLE_SEED = 2_000_003  # large, so that no data set made with a small seed has the same events
 _LEVEL = 0.8  # of the band that is drawn
 _KM_A_DEGREE = np.pi * EARTH_RADIUS_KM / 180
 
 
 @dataclass(frozen=True)
 class Window:
-    """An event and, of an example, what is true of it.
+    """An event and, where it is simulated, its truth.
 
     Attributes:
         event: window and mask.
@@ -52,21 +52,27 @@ def takes(servable: Servable) -> bool:
 
 
 def about(servable: Servable) -> str:
-    """What records must be."""
+    """What kind of records the model takes, in words."""
     buoys = ", ".join(servable.metadata["buoy_names"])
     kinds = "NDBC DART text (dates, with the tide) or CSV with seconds after the origin (detided)"
     return f"Records of buoys {buoys}, the first {servable.metadata['window_min']} minutes after the origin: {kinds}."
 
 
 def examples(servable: Servable) -> list[str]:
-    """Titles of the examples; none where the simulator knows nothing of the model's buoys."""
+    """Titles of the examples; none where the simulator can't simulate the model's buoys."""
     made = _simulated_for(servable)
     return [] if made is None else [f"Simulated Mw {mw:.2f}" for mw in made.mw]
 
 
 def record_of_example(servable: Servable, number: int) -> Window:
-    """One of the examples."""
+    """One of the examples.
+
+    Raises:
+        ValueError: the model has no examples.
+    """
     made = _simulated_for(servable)
+    if made is None:
+        raise ValueError("example: expected none for this model, as its buoys can't be simulated")
     window = made.windows_m[number, servable.metadata["step_min"] - 1 :: servable.metadata["step_min"]]
     mask = np.isfinite(window)
     event = DartEvent(made.ids[number], made.buoy_names, np.where(mask, window, 0), mask)
@@ -184,7 +190,7 @@ def coast() -> list[list[list[float]]]:
         np.load(path, allow_pickle=False) as file,
     ):
         lines = Figure().add_subplot().contour(file["lon"], file["lat"], file["z"], [0]).allsegs[0]
-    # Ponds and islets of a few cells say nothing on a map of this size.
+    # Ponds and islets of a few cells can't be seen on a map of this size.
     return [np.round(line, 2).tolist() for line in lines if len(line) > 20]
 
 

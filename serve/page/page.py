@@ -1,4 +1,4 @@
-"""The page at `/`: what its script asks for. Files come in, what is drawn goes out; models are asked as by anybody."""
+"""The page at `/`: files from the browser in, what it draws out; models are asked through `Core`, as over REST."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seis_tf.serve.server.limits import BodyReader
 from seis_tf.serve.server.servable import Servable
 
 _STATIC = Path(__file__).parent / "static"
-# The browser itself refuses whatever comes from elsewhere.
+# The browser refuses to load anything from other sites.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
 _HEADERS = {
     "content-security-policy": _POLICY + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -34,12 +34,12 @@ _HEADERS = {
 }
 _MOST_FILES = 20
 STABLE = "stable"
-# By task: the module that knows its records and draws its answers. A further one has the same functions.
+# Task -> the module that reads its records and prepares its answers for drawing; all have the same functions.
 PAGES: dict[str, Any] = {"waveforms": waveforms, "dart": dart}
 
 
 def add_routes(app: FastAPI, core: Core, bodies: BodyReader) -> None:
-    """Adds the page, its files and the two calls that its script makes."""
+    """Adds the page, its files and the two routes that its script calls."""
     app.mount("/static", _Files(directory=_STATIC), name="static")
 
     @app.get("/")
@@ -91,7 +91,7 @@ def _models(core: Core) -> list[dict[str, Any]]:
     for name in core.store.names():
         servable = _version(core, name)
         entry = {"name": name, "version": servable.version, "labels": core.store.labels(name)}
-        page = PAGES.get(servable.metadata.get("task"))
+        page = PAGES.get(servable.metadata.get("task", ""))
         if page is not None and page.takes(servable):
             entry |= {"task": servable.metadata["task"], "about": page.about(servable)}
             entry |= {"examples": page.examples(servable)}
@@ -100,7 +100,7 @@ def _models(core: Core) -> list[dict[str, Any]]:
 
 
 def _version(core: Core, name: str) -> Servable:
-    """The version that the page asks: the stable one, else the highest."""
+    """The version that answers on the page: the stable one, else the highest."""
     return core.store.find(name, label=STABLE if STABLE in core.store.labels(name) else None)
 
 
@@ -110,7 +110,7 @@ def _page_of(servable: Servable) -> Any:
     Raises:
         Refused: a model that takes no records.
     """
-    page = PAGES.get(servable.metadata.get("task"))
+    page = PAGES.get(servable.metadata.get("task", ""))
     if page is None or not page.takes(servable):
         raise Refused("INVALID_ARGUMENT", f"{servable.name}: expected a model that takes records, received another one")
     return page
@@ -120,7 +120,7 @@ def _record(servable: Servable, page: Any, tree: dict[str, Any], isolated: Calla
     """The record of a request: an example, or the files that were dropped.
 
     Raises:
-        ValueError: there is none, or the files can't be used, whatever they did to the reader; says why.
+        ValueError: there is none, or the files can't be used, including files that make the reader crash or hang.
     """
     if ("example" in tree) == ("files" in tree):
         received = "both" if "files" in tree else "neither"
@@ -144,7 +144,7 @@ def _record(servable: Servable, page: Any, tree: dict[str, Any], isolated: Calla
             raise ValueError(f"{', '.join(path.name for path in paths)}: {err}") from err
         except ValueError as err:
             raise ValueError(str(err).replace(f"{folder}/", "")) from err
-        except Exception as err:  # what a reader trips over in a damaged file
+        except Exception as err:  # a damaged file makes readers raise errors of any type
             names = ", ".join(path.name for path in paths)
             received = in_words(err).replace(f"{folder}/", "")
             raise ValueError(f"{names}: expected a file that can be read, received {received}") from err
@@ -153,7 +153,7 @@ def _record(servable: Servable, page: Any, tree: dict[str, Any], isolated: Calla
 def _written(folder: Path, file: Any) -> Path:
     if not isinstance(file, dict):
         raise ValueError(f"files: expected objects with name and b64, received {str(file)[:50]!r}")
-    # Only the last part of a name: it comes from anywhere. Readers go by it (a buoy's number, .csv).
+    # Only the last part of a client's path. Readers use it (a buoy's number, .csv).
     name = Path(_text(file, "name").replace("\\", "/")).name
     if name in ("", "..") or "\0" in name or len(name.encode()) > 200:
         raise ValueError(f"name: expected that of a file, received {name[:50]!r}")

@@ -23,7 +23,7 @@ Tree = dict[str, Any]
 Isolated = Callable[..., Any]  # a function and its arguments -> its result, from a process that can be killed
 
 _EXAMPLES_A_CLASS = 2
-_EXAMPLE_SEED = 2_000_003  # of no data set that anybody makes with a small seed
+_EXAMPLE_SEED = 2_000_003  # large, so that no data set made with a small seed has the same records
 # Longer records are drawn by the smallest and largest sample of each column of the picture.
 _MOST_COLUMNS = 1500
 
@@ -34,7 +34,7 @@ def takes(servable: Servable) -> bool:
 
 
 def about(servable: Servable) -> str:
-    """What a record must be."""
+    """What kind of record the model takes, in words."""
     metadata = servable.metadata
     rate_hz, length = metadata["sampling_rate_hz"], metadata["length_samples"]
     rate_unit, hertz = frequency_unit(rate_hz)
@@ -45,9 +45,9 @@ def about(servable: Servable) -> str:
 
 def examples(servable: Servable) -> list[str]:
     """Titles of the examples; none where the simulator has no records of this kind."""
-    found = _simulated(servable.metadata["sampling_rate_hz"], servable.metadata["length_samples"])
+    simulated = _simulated(servable.metadata["sampling_rate_hz"], servable.metadata["length_samples"])
     titles = []
-    for position, (_, name, snr_db) in enumerate(found):
+    for position, (_, name, snr_db) in enumerate(simulated):
         number = 1 + position % _EXAMPLES_A_CLASS
         titles.append(f"Simulated {name} {number}" + (f", SNR {snr_db:.0f} dB" if np.isfinite(snr_db) else ""))
     return titles
@@ -86,7 +86,13 @@ def question(servable: Servable, record: loading.Waveforms) -> tuple[str, Arrays
 
 
 def picture(servable: Servable, record: loading.Waveforms, answer: Arrays) -> Tree:
-    """All that the page draws."""
+    """The answer in JSON's types, with all that the page draws.
+
+    Args:
+        servable: the model.
+        record: the window that was asked about.
+        answer: outputs [1, ..] by name.
+    """
     metadata, samples = servable.metadata, record.samples[0]
     spectrogram = SpectrogramSettings.model_validate(metadata["preprocessing"]["spectrogram"])
     frequency_hz, time_s = axes(spectrogram, samples.size, record.sampling_rate_hz)

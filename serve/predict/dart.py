@@ -1,4 +1,4 @@
-"""Buoy records -> slip, magnitude and the wave to come, of an exported DART model."""
+"""Buoy records -> an exported DART model's slip, magnitude and forecast wave, one dict an event."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from seis_tf.serve.predict.uploads import EVENT_FILE
 from seis_tf.settings.data import DartRecordSettings
 from seis_tf.settings.training import AnswerSettings
 
-_BAND_LEVEL = 0.8  # of the intervals that are drawn
+_BAND_LEVEL = 0.8  # level of the intervals that are drawn
 
 
 @dataclass(frozen=True)
 class Event:
-    """What is known of an earthquake beside its records.
+    """Facts about an earthquake beside its records.
 
     Attributes:
         origin_time: ISO 8601, or None.
@@ -52,7 +52,10 @@ def predict(
     figures: Path | str | None = None,
     strict: bool = False,
 ) -> list[Answer]:
-    """Answers of a DART network; see `predict.predict`."""
+    """Answers of a DART network.
+
+    Its eight parameters are the options of `predict.predict` that concern DART models, where they are explained.
+    """
     about = Event(origin_time, epicentre, latency_min)
     if isinstance(records, np.ndarray):
         return predict_arrays(exported, records, buoy_names, about, figures)
@@ -70,8 +73,8 @@ def predict_files(
     """Answers for buoy files; records with dates are detided as the training's settings say.
 
     Files that lie beside an `event.json` (`origin_time`, and `epicentre_lonlat`) are that event's; all others are one
-    event's. What `about` says goes before what the file says. With `buoy_names` only these buoys' records are taken.
-    A file that can't be used is left out, and the answer says why; its buoy is masked.
+    event's. Values in `about` take precedence over the file's. With `buoy_names` only these buoys' records are taken. A
+    file that can't be used is left out and its buoy masked; the answer lists it with the reason.
 
     Raises:
         ValueError: no file of an event can be used, a window without samples, no origin time where one is needed; if
@@ -124,7 +127,7 @@ def predict_arrays(
 def predict_event(
     exported: Exported, event: DartEvent, greens: GreensFunctions, about: Event, answer: dict[str, np.ndarray]
 ) -> Answer:
-    """One event's answer in words and numbers.
+    """One event's answer as a dict.
 
     Returns:
         `record`, `valid` (whether an answer is given), `reason` (why none is), `mw`, `weights_m` by source, `peak_m`
@@ -145,7 +148,7 @@ def predict_event(
     )
     reason, without_intervals = reasons(metadata, event, answer)
     valid = not reason
-    found: Answer = {
+    one: Answer = {
         "record": event.event_id,
         "valid": valid,
         "mw": float(answer["mw"]) if valid else None,
@@ -159,18 +162,18 @@ def predict_event(
         "left_out": list(event.left_out),
         "notes": list(event.notes),
     }
-    found |= _numbers(metadata, answer if valid else None)
+    one |= _numbers(metadata, answer if valid else None)
     if metadata["interval_levels"]:
-        found["intervals_reason"] = without_intervals
-        found |= _interval_ends(metadata, None if without_intervals else answer)
-    return found | {"reason": reason}
+        one["intervals_reason"] = without_intervals
+        one |= _interval_ends(metadata, None if without_intervals else answer)
+    return one | {"reason": reason}
 
 
 def reasons(metadata: Mapping[str, Any], event: DartEvent, answer: Mapping[str, np.ndarray]) -> tuple[str, str]:
     """Why no answer is given, and why no intervals are; "" where they are.
 
     Args:
-        metadata: of the model; one that was exported before records had to hold enough answers all of them.
+        metadata: of the model; exports from before there were limits on records have no `answer`, and no such reasons.
         event: what was recorded.
         answer: the model's outputs for this event.
     """
@@ -181,58 +184,58 @@ def reasons(metadata: Mapping[str, Any], event: DartEvent, answer: Mapping[str, 
     limits = AnswerSettings.model_validate(metadata["answer"])
     reason = ""
     if not valid:
-        # The graph has decided; the words add the record's own numbers.
+        # The graph has decided; this text adds the record's numbers.
         reason = enough.why_no_magnitude(event.window_m, event.mask, float(answer["mw"]), limits)
-        stated = answer["reason"].decode()
+        stated = _text(answer["reason"])
         reason = reason if reason.startswith(stated) else stated
     if not valid or bool(answer.get("has_intervals", True)):
         return reason, reason and "no intervals: there is no magnitude"
-    return reason, enough.why_no_intervals(event.mask, event.buoy_names, limits) or answer["intervals_reason"].decode()
+    return reason, enough.why_no_intervals(event.mask, event.buoy_names, limits) or _text(answer["intervals_reason"])
 
 
 def _numbers(metadata: Mapping[str, Any], answer: Mapping[str, np.ndarray] | None) -> Answer:
-    """What an answer has by source and by gauge; empty without one."""
+    """An answer's numbers by source and by gauge; empty without an answer."""
     names = ("peak_m", "peak_minute", "weights_m", "forecast_m")
     if answer is None:
         return {name: {} for name in names}
     sources, gauges, wave = metadata["source_names"], metadata["forecast_gauges"], answer["forecast_m"]
     first = metadata["window_min"] + 1
-    found: Answer = {
+    numbers: Answer = {
         "peak_m": _by(gauges, answer["peak_m"]),
         "peak_minute": _by(gauges, first + wave[first:].argmax(axis=0)),
         "weights_m": _by(sources, answer["weights_m"]),
         "forecast_m": dict(zip(gauges, wave.T.tolist(), strict=True)),
     }
     if "mw_spread" in answer:
-        found["mw_spread"] = float(answer["mw_spread"])
-        found["weights_m_spread"] = _by(sources, answer["weights_m_spread"])
-    return found
+        numbers["mw_spread"] = float(answer["mw_spread"])
+        numbers["weights_m_spread"] = _by(sources, answer["weights_m_spread"])
+    return numbers
 
 
 def _interval_ends(metadata: Mapping[str, Any], answer: Mapping[str, np.ndarray] | None) -> Answer:
     """Ends of the intervals of magnitude and peaks; None where they are withheld."""
-    found: Answer = {}
+    ends: Answer = {}
     for k, level in enumerate(metadata["interval_levels"]):
         percent = round(100 * level)
-        found[f"mw_{percent}"] = answer and [float(answer[f"mw_{end}"][k]) for end in ("lower", "upper")]
+        ends[f"mw_{percent}"] = answer and [float(answer[f"mw_{end}"][k]) for end in ("lower", "upper")]
         if answer is None:
-            found[f"peak_m_{percent}"] = None
+            ends[f"peak_m_{percent}"] = None
         elif "peak_m_lower" in answer:
-            ends = [answer[f"peak_m_{end}"][:, k] for end in ("lower", "upper")]
-            found[f"peak_m_{percent}"] = _by(metadata["forecast_gauges"], np.stack(ends, axis=1))
-    return found
+            pairs = np.stack([answer[f"peak_m_{end}"][:, k] for end in ("lower", "upper")], axis=1)
+            ends[f"peak_m_{percent}"] = _by(metadata["forecast_gauges"], pairs)
+    return ends
 
 
 def _events(files: list[Path], about: Event) -> Iterator[tuple[str, list[Path], Event]]:
-    """Name, files and what is known of each event."""
-    folders = {file.parent: {} for file in files}
+    """Name, files and known facts of each event."""
+    folders: dict[Path, dict[str, Any]] = {file.parent: {} for file in files}
     for folder in folders:
         if (folder / EVENT_FILE).is_file():
             folders[folder] = read_json(folder / EVENT_FILE)
-    for folder, found in folders.items():
+    for folder, known in folders.items():
         paths = [file for file in files if file.parent == folder and file.name != EVENT_FILE]
-        if found and paths:
-            origin, epicentre = found.get("origin_time"), found.get("epicentre_lonlat")
+        if known and paths:
+            origin, epicentre = known.get("origin_time"), known.get("epicentre_lonlat")
             yield (
                 folder.name,
                 paths,
@@ -292,14 +295,15 @@ def _answers(
     level = np.stack([event.window_m for event in events])
     mask = np.stack([event.mask for event in events]).astype(np.float32)
     answer = exported.ask("masked", water_level_m=level, mask=mask)
-    found = []
+    answers = []
     for row, event in enumerate(events):
-        own = {name: values[row] for name, values in answer.items()}
-        found.append(predict_event(exported, event, greens, about, own))
+        outputs = {name: values[row] for name, values in answer.items()}
+        one = predict_event(exported, event, greens, about, outputs)
         if figures is not None:
-            band = None if found[-1].get("intervals_reason") else _band(exported.metadata, own)
-            draw(Path(figures), exported.metadata, event, greens, found[-1], band)
-    return found
+            band = None if one.get("intervals_reason") else _band(exported.metadata, outputs)
+            draw(Path(figures), exported.metadata, event, greens, one, band)
+        answers.append(one)
+    return answers
 
 
 def _band(metadata: Mapping[str, Any], answer: dict[str, np.ndarray]) -> list[np.ndarray] | None:
@@ -317,6 +321,11 @@ def _settings(exported: Exported, latency_min: float) -> DartRecordSettings:
 
 def _greens(exported: Exported) -> GreensFunctions:
     return load_greens(exported.folder / "assets.extra" / GREENS_FILE)
+
+
+def _text(value: Any) -> str:
+    """A string output of one event, which NumPy gives as bytes."""
+    return value.decode()
 
 
 def _by(names: Sequence[str], values: np.ndarray) -> dict[str, float | int]:

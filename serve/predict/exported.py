@@ -1,21 +1,17 @@
-"""A version of an exported model, loaded from its folder."""
+"""The folder of an exported model -> its version, loaded, as functions of arrays."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from seis_tf.serve.export.export import EXTRA, versions
 from seis_tf.serve.export.labels import STABLE, labels_of
-
-if TYPE_CHECKING:
-    pass
-
 
 BATCH = 256
 
@@ -55,12 +51,12 @@ def load_model(model: Path | str) -> Exported:
     """
     folder = Path(model)
     if not (folder / "saved_model.pb").is_file():
-        found = versions(folder)
-        if not found:
+        published = versions(folder)
+        if not published:
             raise ValueError(f"{model}: expected an exported model, received a folder without versions")
         # Resolved, because a path may end in ".": parent and name are then not what they look like.
         folder = folder.resolve()
-        folder = folder / str(labels_of(folder.parent, folder.name).get(STABLE, found[-1]))
+        folder = folder / str(labels_of(folder.parent, folder.name).get(STABLE, published[-1]))
     path = folder / EXTRA / "metadata.json"
     try:
         metadata = json.loads(path.read_text())

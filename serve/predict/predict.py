@@ -1,7 +1,7 @@
 """Raw records -> answers of an exported model: from files, folders, ObsPy streams or arrays.
 
-The version's own metadata says what it takes. Records of another rate are refused unless resampling is asked for, buoys
-of another set or order always. Records are cut and processed by the very code that prepared the training data.
+The version's metadata says what records it takes. Records of another rate are refused unless resampling is asked for,
+buoys of another set or order always. Records are cut and processed by the code that prepared the training data.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def predict(
 ) -> list[Answer]:
     """Asks a model about raw records.
 
+    Long, and with twelve parameters, because this is the public function for every task and explains all options.
+
     Args:
         model: folder of a version, MODELS/NAME, or what `load_model` gave.
         records: files, globs, folders (all files below); an ObsPy Stream, a record for each trace id; or an array
@@ -47,7 +49,7 @@ def predict(
             [minute, buoy] or [event, minute, buoy] of detided water column in metres with NaN for what is missing.
         sampling_rate_hz: of an array of waveforms.
         resample: bring records of another rate to the model's.
-        any_format: waveforms: files of whatever format ObsPy reads, which may open further files that these ones name.
+        any_format: waveforms: files of any format that ObsPy reads, some of which name further files that are read too.
         origin_time: DART: of the earthquake, e.g. `2018-01-23T09:31:40Z`; needed for records with dates.
         epicentre: DART: degrees east and north; else the fit says whether the source is outside the trained region.
         latency_min: DART: minutes before the window's end that have not been delivered yet.
@@ -60,8 +62,7 @@ def predict(
         One dict a record (a DART event), in the order given. Waveforms: `record`, `valid`, `class_name`,
         `probabilities` (by class), of an ensemble `spread`; `record_s` and `used_s`, how long the record and the part
         of it are that was judged, and a `note` where that is not (nearly) all; where a record can't be used `valid` is
-        False and `reason` says why. With `slide_s` see `slide.answers_along`. DART: see
-        `dart.predict_event`.
+        False and `reason` says why. With `slide_s` see `slide.answers_along`. DART: see `dart.predict_event`.
 
     Raises:
         ValueError: no records, none that can be used, or options that the model has no use for.
@@ -82,6 +83,6 @@ def predict(
     given = {name: value for name, value in given.items() if value is not None}
     task = exported.metadata["task"]
     for name in given.keys() - inspect.signature(PREDICTORS[task]).parameters.keys():
-        # Most likely the wrong model was named.
+        # An error, because most likely the path of another model was given.
         raise ValueError(f"{name}: expected none for a model of task {task}, received {given[name]!r}")
     return PREDICTORS[task](exported, records, **given)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
 from seis_tf.serve.predict.exported import Answer
 
-# Names in tables and CSV, the same as in an evaluation's predictions.csv; of parts of an answer, with their own name.
+# Key of an answer -> column in tables and CSV, as in an evaluation's predictions.csv.
 _COLUMNS = {"record": "record_id", "class_name": "predicted_class"}
 
 
+# Likewise for entries that are by class, source or gauge, whose name replaces {}.
 _COLUMNS_OF = {
     "probabilities": "probability_{}",
     "weights_m": "slip_{}_m",
@@ -23,7 +22,7 @@ _COLUMNS_OF = {
 
 
 def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
-    """Answers as flat rows with the same columns, for a table or CSV; pairs and series of numbers are no cells."""
+    """Answers as flat rows with the same columns, for a table or CSV; pairs and series of numbers are left out."""
     flat = []
     for answer in answers:
         row: dict[str, Any] = {}
@@ -34,7 +33,7 @@ def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
             elif isinstance(value, list):
                 if all(isinstance(entry, str) for entry in value):
                     row[key] = "; ".join(value)
-            elif value is not None or not key[-1].isdigit():  # mw_80 and such: withheld pairs are no cells either
+            elif value is not None or not key[-1].isdigit():  # mw_80 and such are pairs, also where they are None
                 row[_COLUMNS.get(key, key)] = "" if value is None else value
         flat.append(row)
     columns = list(dict.fromkeys(column for row in flat for column in row))

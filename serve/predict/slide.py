@@ -1,4 +1,4 @@
-"""Answers along records: a window every few seconds, each judged by itself."""
+"""Windows along records -> a model's answers, one dict a window, each independent of the others."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def answers_along(exported: Exported, names: list[str], along: Iterable[Windows]
         answer = ask_about(exported, windows.samples) if len(windows.kept) else {}
         rows = {int(position): row for row, position in enumerate(windows.kept)}
         for position, (start_s, start_ns) in enumerate(zip(windows.start_s, windows.start_ns, strict=True)):
-            found: Answer = {"record": names[windows.record]}
+            place: Answer = {"record": names[windows.record]}
             if np.isfinite(start_s):
-                found |= {"start_utc": utc(start_ns)} if dated else {}
-                found["start_s"] = float(start_s)
+                place |= {"start_utc": utc(start_ns)} if dated else {}
+                place["start_s"] = float(start_s)
             if position in rows:
-                found["used_s"] = exported.metadata["length_samples"] / rate_hz
-            answers.append(found | answer_of(classes, answer, rows.get(position), windows.reasons.get(position)))
+                place["used_s"] = exported.metadata["length_samples"] / rate_hz
+            answers.append(place | answer_of(classes, answer, rows.get(position), windows.reasons.get(position)))
     if not any("start_s" in answer for answer in answers):
         raise ValueError(none_usable(names, answers[0]["reason"]))
     return answers

@@ -1,7 +1,7 @@
-"""What becomes of files that were dropped on the page, up to the window that a model is asked about.
+"""Files that were dropped on the page -> the window that a model is asked about.
 
-These functions run in a child process (`seis_tf.isolated`): whatever a stranger's file does to a reader, the server
-goes on. So nothing here imports TensorFlow.
+These functions run in a child process (`seis_tf.isolated`), so that a file that makes a reader crash or hang can't stop
+the server. For a quick start of that process nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -40,15 +40,14 @@ def read_event(
     """The window of one event's files, and its epicentre where that is known (degrees east, 0 to 360, and north).
 
     Args:
-        paths: buoys' records, whose names say which buoy it is where the content doesn't; perhaps the `event.json` that
-            lies beside them.
+        paths: buoys' records, whose file names give the buoy where the content doesn't, and perhaps an `event.json`.
         origin_time: ISO 8601; "" for that of `event.json`.
         settings: of the model's records.
         greens: file of the model's Green's functions.
 
     Raises:
-        ValueError: none of the files can be used; says why. Of several, those that can't are left out, and the event
-            says why.
+        ValueError: none of the files can be used; says why. Of several files, those that can't be used are left out and
+            listed in the event with their reasons.
     """
     known = next((_known(path) for path in paths if path.name == EVENT_FILE), {})
     origin_time = origin_time or known.get("origin_time", "")
@@ -57,7 +56,7 @@ def read_event(
     event = event_from_records(
         "event", records, settings, load_greens(greens), origin, strict=False, left_out=unreadable
     )
-    # Messages name files by their path, which is nobody's business: they lie in a folder of the server.
+    # Messages name files by their path; clients shall not see the server's folders.
     folders = {f"{path.parent}/" for path in paths}
     for name in ("left_out", "notes"):
         event = replace(event, **{name: tuple(_without(text, folders) for text in getattr(event, name))})
@@ -72,7 +71,7 @@ def _without(text: str, folders: set[str]) -> str:
 
 
 def _known(path: Path) -> dict[str, Any]:
-    """What an `event.json` says of origin time and epicentre."""
+    """The content of an `event.json`, its origin time and epicentre checked."""
     known = read_json(path)
     origin, epicentre = known.get("origin_time", ""), known.get("epicentre_lonlat", [0.0, 0.0])
     if not isinstance(origin, str):

@@ -61,9 +61,7 @@ def _traces(
         stream = _as_stream(records, sampling_rate_hz)
         return [f"record {number}" for number in range(len(stream))], loading.records_of_stream(stream)[1]
     if sampling_rate_hz is not None:
-        raise ValueError(
-            "sampling_rate_hz: expected it with an array only, received it with records that say their own"
-        )
+        raise ValueError("sampling_rate_hz: expected it with an array only, received it with records that state theirs")
     if hasattr(records, "traces"):
         return loading.records_of_stream(records)
     files = list_files(records)
@@ -81,10 +79,10 @@ def _answers(exported: Exported, names: list[str], loaded: loading.Waveforms) ->
     answers = []
     for position, name in enumerate(names):
         row = rows.get(position)
-        found = {"record": name} | answer_of(metadata["class_names"], answer, row, reasons.get(position))
+        one = {"record": name} | answer_of(metadata["class_names"], answer, row, reasons.get(position))
         if row is not None:
-            found |= use_of(loaded, row)
-        answers.append(found)
+            one |= use_of(loaded, row)
+        answers.append(one)
     return answers
 
 

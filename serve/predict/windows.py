@@ -1,8 +1,6 @@
-"""Windows of waveforms -> what a model answers about them, one dict a window."""
+"""Windows of waveforms [window, sample] -> a model's answers, one dict a window."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +10,6 @@ from seis_tf.settings.data import SpectrogramSettings
 from seis_tf.waveforms import loading
 from seis_tf.waveforms.spectrograms import spectrograms
 from seis_tf.waveforms.windows import NEARLY_ALL
-
-if TYPE_CHECKING:
-    pass
 
 
 def none_usable(names: list[str], reason: str) -> str:
@@ -30,38 +25,45 @@ def ask_about(exported: Exported, samples: np.ndarray) -> dict[str, np.ndarray]:
     if metadata["preprocessing"]["same_as_training"]:
         return exported.ask("serving_default", waveform=samples)
     # The graph filters windows; these were filtered as whole traces, as the training records were.
-    own = SpectrogramSettings.model_validate(metadata["preprocessing"]["spectrogram"])
-    return exported.ask("spectrogram", spectrogram=spectrograms(samples, own, metadata["sampling_rate_hz"]))
+    settings = SpectrogramSettings.model_validate(metadata["preprocessing"]["spectrogram"])
+    return exported.ask("spectrogram", spectrogram=spectrograms(samples, settings, metadata["sampling_rate_hz"]))
 
 
 def use_of(loaded: loading.Waveforms, row: int) -> Answer:
     """How much of a record was judged: `record_s`, `used_s`, and a `note` where it is not (nearly) all."""
     rate_hz, used = loaded.sampling_rate_hz, loaded.samples.shape[1]
     record_s, used_s = int(loaded.record_samples[row]) / rate_hz, used / rate_hz
-    found: Answer = {"record_s": record_s, "used_s": used_s}
+    use: Answer = {"record_s": record_s, "used_s": used_s}
     if used < NEARLY_ALL * loaded.record_samples[row]:
         unit, seconds = time_unit(record_s)
         of, first = record_s / seconds, int(loaded.first_sample[row]) / rate_hz / seconds
-        found["note"] = f"judged by {used_s / seconds:.4g} of {of:.4g} {unit}, from {first:.4g} {unit} on"
-    return found
+        use["note"] = f"judged by {used_s / seconds:.4g} of {of:.4g} {unit}, from {first:.4g} {unit} on"
+    return use
 
 
 def answer_of(classes: list[str], answer: dict[str, np.ndarray], row: int | None, reason: str | None) -> Answer:
-    """The answer for one window, from the model's answers for several; without a row, why it was not asked about."""
+    """The answer for one window, from the model's outputs for several.
+
+    Args:
+        classes: names of the classes.
+        answer: outputs [window, ..] by name.
+        row: of this window; None where the model was not asked about it.
+        reason: why it was not.
+    """
     if row is None:
         return {"valid": False, "class_name": "", "probabilities": {}, "reason": reason}
-    found: Answer = {
+    one: Answer = {
         "valid": bool(answer["valid"][row]),
         "class_name": answer["class_name"][row].decode(),
         "probabilities": dict(zip(classes, answer["probabilities"][row].tolist(), strict=True)),
     }
     if "spread" in answer:
-        found["spread"] = dict(zip(classes, answer["spread"][row].tolist(), strict=True))
-    if not found["valid"]:
-        # Exports from before the graph gave its reason have one for all.
-        found["reason"] = (
+        one["spread"] = dict(zip(classes, answer["spread"][row].tolist(), strict=True))
+    if not one["valid"]:
+        # Graphs exported before they gave a reason have the same one for all records.
+        one["reason"] = (
             answer["reason"][row].decode()
             if "reason" in answer
             else "expected samples that the model can judge, received ones beyond float32 or constant"
         )
-    return found
+    return one

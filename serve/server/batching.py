@@ -1,8 +1,8 @@
-"""Requests that come at the same time are answered by one call of the model.
+"""Joins requests that arrive together into one call of the model: arrays in, each request's outputs out.
 
-A batcher belongs to one signature of one version and lives on the server's event loop; the model runs in a thread.
-While a batch is computed the next requests gather, so that under load batches grow by themselves and a single request
-never waits for company (unless `delay_s` asks for it).
+A batcher belongs to one signature of one version and runs on the server's event loop; the model runs in a thread. While
+a batch is computed the next requests gather, so that batches grow with the load, and a single request is not delayed
+(unless `delay_s` asks for it).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VALUE = re.compile(r"(\w+)\s*(?::|\{\s*value\s*:)\s*(\d+)")
 
 @dataclass(eq=False)
 class _Waiting:
-    """A request on its way through a batcher."""
+    """A request in the queue or in a batch; `since` is the event loop's time of its arrival in s."""
 
     inputs: Arrays
     rows: int
@@ -46,9 +46,9 @@ class Batcher:
     """Joins the requests to one signature.
 
     Args:
-        signature: that is asked.
+        signature: of the requests.
         settings: sizes and delay.
-        executor: where the model runs.
+        executor: its threads run the model.
         at_once: batches that may be computed at the same time.
         observe: called with the number of records and the seconds of each call of the model.
     """
@@ -75,8 +75,8 @@ class Batcher:
             timeout_s: how long the caller waits; None for ever.
 
         Raises:
-            Refused: INVALID_ARGUMENT (more records than the settings allow), UNAVAILABLE (too many wait),
-                DEADLINE_EXCEEDED, or what the model says of this request.
+            Refused: INVALID_ARGUMENT (more records than the settings allow), UNAVAILABLE (too many requests wait),
+                DEADLINE_EXCEEDED, or the model's error for this request.
         """
         if self._settings.max_rows is not None and rows > self._settings.max_rows:
             raise Refused(
@@ -117,7 +117,7 @@ class Batcher:
         elif delay <= 0 and (planned is None or isinstance(planned, asyncio.TimerHandle)):
             if planned is not None:
                 planned.cancel()
-            # Not at once: whatever else this turn of the loop has read comes along.
+            # In the loop's next turn: requests that this turn has read join the batch.
             self._planned = loop.call_soon(self._start, loop)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -131,16 +131,16 @@ class Batcher:
         self._plan(loop)
 
     def _take(self) -> list[_Waiting]:
-        """The next requests that fit into one batch, in the order in which they came; others keep their places."""
+        """The next requests that fit into one batch, in the order of their arrival; others keep their places."""
         batch: list[_Waiting] = []
         rest: deque[_Waiting] = deque()
-        rows, most = 0, self._room()
-        while self._waiting and rows < most:
+        rows, capacity = 0, self._capacity()
+        while self._waiting and rows < capacity:
             request = self._waiting.popleft()
             if request.answer.done():
                 continue  # given up by its caller
             fits = not batch or (
-                self._signature.batched and request.key == batch[0].key and rows + request.rows <= most
+                self._signature.batched and request.key == batch[0].key and rows + request.rows <= capacity
             )
             if fits:
                 batch.append(request)
@@ -150,8 +150,12 @@ class Batcher:
         self._waiting.extendleft(reversed(rest))
         return batch
 
-    def _room(self) -> int:
-        """Records in the next batch: not so few more than an allowed size that filling up costs over a third extra."""
+    def _capacity(self) -> int:
+        """Records that the next batch may have.
+
+        The next larger allowed size where the records that wait fill over three quarters of it; else the next smaller
+        one, because padding would then add more than a third to the work.
+        """
         waiting, sizes = sum(request.rows for request in self._waiting), self._settings.allowed_sizes
         if not sizes or waiting >= self._settings.max_batch_size:
             return self._settings.max_batch_size
@@ -179,7 +183,7 @@ class Batcher:
             try:
                 return _split(self._call(joined, sum(rows)), rows)
             except Refused:
-                pass  # one of them is at fault: each for itself, so that the others get their answers
+                pass  # a request of the batch is at fault: each is called alone, so that the others get their answers
         return [self._alone(request) for request in batch]
 
     def _alone(self, request: _Waiting) -> Arrays | Refused:
@@ -214,22 +218,26 @@ class Batcher:
 
 
 def _padded(inputs: Arrays, rows: int, allowed_sizes: tuple[int, ...]) -> tuple[Arrays, int]:
-    """The same with its last record repeated up to the next allowed size, so that a compiled graph sees few sizes."""
+    """Repeats the last record up to the next allowed size, so that a compiled graph sees few sizes.
+
+    Returns:
+        The inputs and their number of records.
+    """
     size = min((size for size in allowed_sizes if size >= rows), default=rows)
     if size == rows:
         return inputs, rows
     return {name: np.concatenate([a, np.repeat(a[-1:], size - rows, axis=0)]) for name, a in inputs.items()}, size
 
 
-def _split(outputs: Arrays, rows: list[int]) -> list[Arrays]:
-    """The outputs of joined requests, one after the other."""
+def _split(outputs: Arrays, rows: list[int]) -> list[Arrays | Refused]:
+    """The outputs of each of the joined requests, which have so many `rows`."""
     ends = list(accumulate(rows))
     slices = [slice(end - count, end) for end, count in zip(ends, rows, strict=True)]
     return [{name: array[part] for name, array in outputs.items()} for part in slices]
 
 
 def read_batching(models_folder: Path) -> BatchingSettings:
-    """Settings from MODELS/batching.config, TensorFlow Serving's own file; the defaults where there is none.
+    """Settings from MODELS/batching.config, TensorFlow Serving's file; the defaults where there is none.
 
     Raises:
         ValueError: a value is out of range; names the file.
@@ -240,8 +248,8 @@ def read_batching(models_folder: Path) -> BatchingSettings:
     text = re.sub(r"#.*", "", path.read_text())
     pairs = [(key, int(value)) for key, value in _VALUE.findall(text)]
     given = dict(pairs)
-    # TensorFlow Serving refuses a request of more than max_batch_size records, and calls the model with as many at
-    # once; only where it may split, the size of a call is a setting of its own.
+    # TensorFlow Serving refuses requests of more than max_batch_size records and calls the model with up to as many;
+    # only where it may split requests, max_execution_batch_size limits a call.
     at_once = given.get("max_batch_size", _SERVING_MAX_BATCH_SIZE)
     settings: dict[str, Any] = {"max_rows": at_once, "max_batch_size": at_once}
     if _SPLITS.search(text):

@@ -1,4 +1,4 @@
-"""What REST, gRPC and the page share: from a request's tensors to the answer's, with limits and counts."""
+"""What REST, gRPC and the page share: a request's arrays in, the answer's arrays out, within limits and counted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from seis_tf.settings.serving import ServerSettings
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
-# Batches of one signature that are computed at the same time: with more they would be small.
+# Batches of one signature that are computed at the same time; with more of them batches would be small.
 _MOST_AT_ONCE = 4
 _UPLOADS_AT_ONCE = 2
 
@@ -44,11 +44,11 @@ class Core:
     def __init__(self, models_folder: Path, settings: ServerSettings) -> None:
         self.settings, self.metrics = settings, Metrics()
         self.batching = settings.batching or read_batching(models_folder)
-        # One core is left to the event loop.
+        # One core stays free for the event loop.
         self._at_once = min(max((os.cpu_count() or 1) - 1, 1), _MOST_AT_ONCE)
         self.executor = ThreadPoolExecutor(self._at_once + 1, thread_name_prefix="model")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        # Threads of their own: uploads that take long keep no large request waiting.
+        # Two pools, so that slow uploads delay no large request.
         self._requests = ThreadPoolExecutor(4, thread_name_prefix="request")
         self._uploads = ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload")
         self._uploading = 0
@@ -72,14 +72,14 @@ class Core:
         return await servable.batchers[signature.name].answer(inputs, rows, limit_s)
 
     async def in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Calls what would hold the event loop up in a thread."""
+        """Calls a function in a thread, because it would block the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._requests, function, *args)
 
     async def upload(self, function: Callable[..., Result], *args: Any) -> Result:
-        """As `in_thread`, for what reads uploads.
+        """As `in_thread`, for functions that read uploads.
 
         Raises:
-            Refused: UNAVAILABLE; too many are being read.
+            Refused: UNAVAILABLE; too many uploads are being read.
         """
         if self._uploading >= self.settings.max_uploads:
             raise Refused("UNAVAILABLE", f"too many files at one time; {self._uploading} are being read")
@@ -100,7 +100,7 @@ class Core:
 
     @contextmanager
     def counted(self, model: str, entrypoint: str) -> Iterator[None]:
-        """Counts a request and how long it took; names that aren't served are not counted, for they could be any."""
+        """Counts a request and its time; names of models that aren't served are not counted, as clients choose them."""
         started, code = time.perf_counter(), "OK"
         try:
             yield
@@ -115,7 +115,7 @@ class Core:
                 self.metrics.request(model, entrypoint, code, time.perf_counter() - started)
 
     async def scan(self) -> None:
-        """Looks at the folder once; versions that are gone are let go when their last request is answered.
+        """Reads the folder once; versions that are gone are released when their last request is answered.
 
         Raises:
             ValueError: the folder or `models.config` can't be read.
@@ -127,10 +127,10 @@ class Core:
             for batcher in gone[-1].batchers.values():
                 await batcher.drained()
             self.store.unloaded(gone.pop())
-        gc.collect()  # a loaded graph is full of cycles
+        gc.collect()  # a loaded graph has reference cycles
 
     async def poll(self) -> None:
-        """Looks at the folder again and again."""
+        """Reads the folder every `poll_s` seconds, for ever."""
         reason = ""
         while True:
             await asyncio.sleep(self.settings.poll_s)
@@ -139,14 +139,14 @@ class Core:
                 reason = ""
             except (ValueError, OSError) as err:
                 if str(err) != reason:
-                    log.error("%s; what was served before goes on", err)
+                    log.error("%s; what was served before is still served", err)
                 reason = str(err)
 
     def close(self, timeout_s: float) -> bool:
-        """Ends the threads; what waits for one is given up.
+        """Ends the threads; work that waits for a thread is cancelled.
 
         Returns:
-            Whether all of them ended in time; those that didn't hang, and so would the end of the process.
+            Whether all of them ended in time; a thread that didn't would keep the process from ending.
         """
         executors = (self.executor, self._loader, self._requests, self._uploads)
         for executor in executors:

@@ -1,4 +1,4 @@
-"""A request that can't be answered: one kind of error for REST and gRPC, in TensorFlow Serving's terms."""
+"""The error for a request that can't be answered, with TensorFlow Serving's status for REST and gRPC."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import tensorflow as tf
 
-# How TensorFlow Serving's HTTP server translates the status of a call.
+# gRPC status -> HTTP status, as TensorFlow Serving's HTTP server translates them.
 HTTP_STATUS = {
     "CANCELLED": 499,
     "UNKNOWN": 500,
@@ -43,9 +43,9 @@ class Refused(ValueError):
 
 
 def from_tensorflow(err: tf.errors.OpError) -> Refused:
-    """The same error without the graph's stack trace, of which a caller has no use."""
+    """The same error without the graph's stack trace, which says nothing to a caller."""
     reasons = [line.strip() for line in err.message.splitlines() if line.strip()]
-    # The reason stands after the traceback of the node's definition, before the node's name in double brackets.
+    # The reason comes after the traceback of the node's definition, before the node's name in double brackets.
     named = [index for index, line in enumerate(reasons) if line.startswith("[[{{node")]
     inline = [line for line in reasons if "[[{{node" in line and not line.startswith("[[{{node")]
     if named and named[0] > 0:
@@ -59,7 +59,7 @@ def from_tensorflow(err: tf.errors.OpError) -> Refused:
 
 
 def in_words(err: Exception) -> str:
-    """The first line of an error from elsewhere, with its kind where the text alone says little (`KeyError: 3`)."""
+    """The first line of a library's error, with its type where the text alone says little (`KeyError: 3`)."""
     text = next((line.strip() for line in str(err).splitlines() if line.strip()), "")[:_LONGEST_MESSAGE]
     if text and isinstance(err, ValueError | OSError):
         return text

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC: PredictionService (Predict, GetModelMetadata) and ModelService (GetModelStatus)."""
+"""TensorFlow Serving's gRPC services: Predict, GetModelMetadata and GetModelStatus, with its protobuf messages."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tensorflow_serving.apis import (
 
 from seis_tf.serve.server.core import Core
 from seis_tf.serve.server.errors import Refused
-from seis_tf.serve.server.servable import DEFAULT_SIGNATURE, Arrays, Servable, signature_of
+from seis_tf.serve.server.servable import DEFAULT_SIGNATURE, Servable, signature_of
 from seis_tf.serve.server.status import status_message
 
-# Where TensorProto keeps the values of a type; clients in other languages read these fields.
+# Type -> the field of TensorProto that holds its values; clients in other languages read these fields.
 _VALUES = {
     tf.float32: "float_val",
     tf.float64: "double_val",
@@ -93,8 +93,8 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         signature = signature_of(servable, name)
         if signature is None:
             raise Refused("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
-        wanted = _wanted_outputs(request, set(signature.outputs))
-        # Compared before anything is unpacked: a few bytes may claim to be a tensor of any size.
+        output_names = _output_names(request, set(signature.outputs))
+        # Compared before anything is unpacked: a message of a few bytes may state a tensor of any size.
         dtypes = {key: _dtype(key, tensor) for key, tensor in request.inputs.items()}
         shapes = {key: tuple(dim.size for dim in tensor.tensor_shape.dim) for key, tensor in request.inputs.items()}
         rows = signature.check(dtypes, shapes)
@@ -104,7 +104,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = predict_pb2.PredictResponse()
         response.model_spec.name, response.model_spec.signature_name = servable.name, name
         response.model_spec.version.value = servable.version
-        for key in wanted:
+        for key in output_names:
             response.outputs[key].CopyFrom(to_proto(outputs[key]))
         return response
 
@@ -152,18 +152,19 @@ class _Models(model_service_pb2_grpc.ModelServiceServicer):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
 
 
-def _wanted_outputs(request: predict_pb2.PredictRequest, there: set[str]) -> list[str]:
-    wanted = list(request.output_filter) or sorted(there)
-    for name in wanted:
-        if name not in there:
-            expected = "{" + ",".join(sorted(there)) + "}"
+def _output_names(request: predict_pb2.PredictRequest, available: set[str]) -> list[str]:
+    """Names in the request's output filter; all outputs where it is empty."""
+    names = list(request.output_filter) or sorted(available)
+    for name in names:
+        if name not in available:
+            expected = "{" + ",".join(sorted(available)) + "}"
             message = (
                 f"output tensor alias not found in signature: {name} Outputs expected to be in the set {expected}."
             )
             raise Refused("INVALID_ARGUMENT", message)
-        if wanted.count(name) > 1:
+        if names.count(name) > 1:
             raise Refused("INVALID_ARGUMENT", f"duplicate output tensor alias: {name}")
-    return wanted
+    return names
 
 
 def _dtype(name: str, tensor: tensor_pb2.TensorProto) -> tf.DType:
@@ -174,7 +175,7 @@ def _dtype(name: str, tensor: tensor_pb2.TensorProto) -> tf.DType:
 
 
 def _array(name: str, tensor: tensor_pb2.TensorProto, shape: tuple[int, ...], most_bytes: float) -> np.ndarray:
-    """The values of a tensor whose type and shape were checked."""
+    """The values of a tensor whose type and shape were checked against the signature."""
     size = math.prod(shape) * max(tf.as_dtype(tensor.dtype).size or 1, 1)
     if size > most_bytes:
         raise Refused("INVALID_ARGUMENT", f"{name}: expected at most {most_bytes:.0f} bytes, received shape {shape}")
@@ -192,8 +193,3 @@ def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
     shape = tensor_shape_pb2.TensorShapeProto(dim=[{"size": size} for size in array.shape])
     values = {_VALUES[dtype]: array.ravel().tolist()}
     return tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=shape, **values)
-
-
-def from_protos(outputs: Any) -> Arrays:
-    """Arrays of an answer's tensors, by name."""
-    return {name: tf.make_ndarray(tensor) for name, tensor in outputs.items()}

@@ -55,7 +55,7 @@ def _common_size(arrays: Arrays) -> int:
 
 
 def _column(name: str, array: np.ndarray, finite: bool) -> Any:
-    """What stands for a tensor in the tree: an array for orjson, or nested lists."""
+    """A tensor as `json.dumps` or orjson takes it: nested lists, or an array for orjson."""
     if array.dtype.kind in "OSU":
         return _strings(array.tolist(), as_bytes=name.endswith("_bytes"))
     if array.dtype.kind not in "fiub":
@@ -75,5 +75,5 @@ def _strings(value: Any, as_bytes: bool) -> Any:
         try:
             return raw.decode()
         except UnicodeDecodeError:
-            pass  # no text: the form for bytes is the only one that JSON has for it
+            pass  # not UTF-8: written in the form for bytes, as JSON has no other
     return {"b64": base64.b64encode(raw).decode()}

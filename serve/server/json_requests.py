@@ -1,8 +1,8 @@
-"""TensorFlow Serving's JSON for tensors, in: row form (`instances`) and columnar form (`inputs`) -> arrays.
+"""JSON requests in TensorFlow Serving's row form (`instances`) or columnar form (`inputs`) -> arrays by input name.
 
-Its rules, not Python's: no number from a string or a bool, no null; a number goes through float64 to what the signature
-asks for, so that an integer above 2^24 is rounded and one above float32 becomes infinite; NaN and Infinity are allowed;
-binary strings are `{"b64": "..."}`.
+TensorFlow Serving's rules hold, not Python's: no number from a string or a bool, no null; a number goes through float64
+to the signature's type, so that an integer above 2^24 is rounded and one above float32 becomes infinite; NaN and
+Infinity are allowed; binary strings are `{"b64": "..."}`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Form = Literal["row", "columnar"]
 _TYPE_NAMES = {type(None): "Null", bool: "Bool", dict: "Object", list: "Array", str: "String"}
 _TF_NAMES = {tf.float32: "float", tf.float64: "double"}
 _MOST_AXES = 32
-# The parser lets no other thread go on: a million lists take it 0.1 s, the ten million of a 30 MB body 5 s.
+# The parser blocks all other threads: for 0.1 s with a million lists, for 5 s with the ten million of a 30 MB body.
 _MOST_LISTS = 1_000_000
 _LONGEST_QUOTE = 100
-# Inf is a number for TensorFlow Serving's parser but not for Python's; strings are matched first, so that they stay.
+# Inf is a number for TensorFlow Serving's parser but not for Python's; matching strings first keeps them unchanged.
 _INF = re.compile(rb'"(?:[^"\\]|\\.)*"|\bInf\b')
 
 
@@ -37,7 +37,7 @@ def parse(body: bytes) -> dict[str, Any]:
     """The JSON object of a request.
 
     Raises:
-        Refused: INVALID_ARGUMENT; no JSON, no object, or more lists than can be parsed without holding others up.
+        Refused: INVALID_ARGUMENT; no JSON, no object, or more lists than can be parsed without delaying other requests.
     """
     if not body:
         raise Refused("INVALID_ARGUMENT", "JSON Parse error: The document is empty")
@@ -65,7 +65,7 @@ def _parse_with_nan(body: bytes) -> Any:
 
 
 def _finite(digits: str, kind: type = float) -> float | int:
-    """A number that float64 can hold: beyond it there is none for TensorFlow Serving's parser either."""
+    """A number within float64; TensorFlow Serving's parser refuses larger ones too."""
     if math.isinf(float(digits)):
         raise ValueError(f"Number too big to be stored in double: {digits[:_LONGEST_QUOTE]}")
     return kind(digits)
@@ -89,7 +89,7 @@ def read_inputs(tree: dict[str, Any], signature: Signature) -> tuple[Arrays, For
 
     Args:
         tree: the request.
-        signature: that it asks for; types come from there.
+        signature: of the request; it states the types.
 
     Returns:
         Arrays by input name, and the form that the answer must have.
@@ -148,7 +148,7 @@ def tensor(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
     Args:
         name: of the input, for messages.
         value: a number, string or bool, or nested lists of them.
-        spec: the type wanted; the shape is not looked at.
+        spec: states the type; its shape is not compared.
 
     Raises:
         Refused: INVALID_ARGUMENT (lists of different lengths, a value of another type or out of range), UNIMPLEMENTED
@@ -232,7 +232,7 @@ def _is_base64(value: Any) -> bool:
 
 def _bytes(name: str, value: Any) -> bytes:
     if isinstance(value, str):
-        # A lone surrogate (written as an escape) has no UTF-8; what it stands for can't be guessed.
+        # A lone surrogate (written as an escape) has no UTF-8 form.
         try:
             return value.encode()
         except UnicodeEncodeError as err:
@@ -254,7 +254,7 @@ def _type_name(value: Any) -> str:
 
 
 def _quote(value: Any) -> str:
-    """A value for a message, short whatever it is."""
+    """A value for an error message, shortened where it is long."""
     if isinstance(value, list):
         return f"[{len(value)} values]"
     if isinstance(value, dict):

@@ -1,19 +1,20 @@
-"""What a client may send and how long it may take: body size, memory for all bodies together, slow senders."""
+"""Limits on clients: size of a request's body, memory for all bodies together, time to send headers and body.
+
+uvicorn limits neither (see "Replacements tried" in benchmarks/README.md); a reverse proxy could, but the local server
+is meant to run without one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
+from starlette.types import Receive, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from seis_tf.serve.server.errors import Refused
 from seis_tf.settings.serving import ServerSettings
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-
-# A client that sends too much is let finish (and read the refusal) up to so many times the limit.
+# A client may finish sending a body that is too large, and read the refusal, up to so many times the limit.
 _DISCARDED_TIMES = 8
 
 
@@ -26,7 +27,7 @@ class BodyReader:
         self._timeout_s = settings.read_timeout_s
         self._held = 0
 
-    async def read(self, scope: dict[str, Any], receive: Receive) -> bytes:
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body of a request.
 
         Raises:
@@ -53,7 +54,7 @@ class BodyReader:
                 part = message.get("body", b"")
                 size += len(part)
                 if max(size, stated) > self._most:
-                    # Read on without keeping it: a client that is cut off while it sends never sees the answer.
+                    # The rest is read and dropped: a client that is cut off while it sends never sees the answer.
                     self._release(parts)
                     if size > _DISCARDED_TIMES * self._most or not message.get("more_body"):
                         raise self._too_large(max(size, stated))
@@ -76,19 +77,19 @@ class BodyReader:
         return Refused("RESOURCE_EXHAUSTED", message, http_status=413)
 
 
-def _content_length(scope: dict[str, Any]) -> int:
+def _content_length(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
 
 
-def _expects_continue(scope: dict[str, Any]) -> bool:
+def _expects_continue(scope: Scope) -> bool:
     return any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
 
 
 def patient_protocol(header_timeout_s: float) -> type[HttpToolsProtocol]:
-    """uvicorn's HTTP protocol, which closes connections that don't bring whole headers in time.
+    """uvicorn's HTTP protocol with a time limit for a request's headers, after which the connection is closed.
 
     uvicorn itself waits for ever for a client that sends a header a minute.
     """

@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus's text form and under TensorFlow Serving's names."""
+"""Counts of requests and batches -> Prometheus's text form, under TensorFlow Serving's names."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Metrics:
         self._runtime.labels(model, "Predict", "TF2").observe(seconds * 1e6)
 
     def collect(self) -> Iterator[Metric]:
-        """The request counter, for the registry: its own class would add `_total` to the name."""
+        """The request counter, for the registry: Prometheus's Counter class would add `_total` to the name."""
         metric = Metric(":tensorflow:serving:request_count", "The total number of requests.", "unknown")
         for (model, code), count in sorted(self._requests.items()):
             metric.add_sample(metric.name, {"model_name": model, "status": code}, count)

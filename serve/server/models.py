@@ -1,4 +1,4 @@
-"""The models folder -> the versions that are served: found, loaded, replaced and taken away while requests go on.
+"""The models folder -> the versions that are served, which are loaded, replaced and removed while requests go on.
 
 The folder is read as TensorFlow Serving reads it: MODELS/NAME/VERSION with integer versions; `models.config`, where
 there is one, says which models and versions are served and which labels they have. Otherwise every model's latest
@@ -30,8 +30,8 @@ Files = frozenset[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be served of one model."""
+class ModelConfig:
+    """Which versions of one model are to be served, from which folder and under which labels."""
 
     folder: Path
     versions: list[int]
@@ -40,7 +40,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a version is on its way; `code` and `message` are of the error that ended it."""
+    """State of a version in TensorFlow Serving's terms; `code` and `message` are of the error that ended it."""
 
     state: str
     code: str = "OK"
@@ -67,23 +67,23 @@ class ModelStore:
     _failed: dict[Path, Files] = field(default_factory=dict)
 
     def scan(self) -> list[Servable]:
-        """Looks at the folder and loads what is new.
+        """Reads the folder and loads new versions.
 
         Returns:
-            Versions that get no more requests. Hand each to `unloaded` when its last request is answered.
+            Versions that get no more requests. Pass each to `unloaded` when its last request is answered.
 
         Raises:
             ValueError: `models.config` can't be read; what was served before still is.
         """
-        wanted = read_wanted(self.folder)
+        configs = read_configs(self.folder)
         served: dict[str, dict[int, Servable]] = {}
-        for name, model in wanted.items():
+        for name, model in configs.items():
             before = self._served.get(name, {})
             now = {version: before[version] for version in model.versions if version in before}
             for version in model.versions:
                 if version not in now and (loaded := self._load(name, version, model.folder / str(version))):
                     now[version] = loaded
-            # As long as nothing that is wanted could be loaded, what was served goes on.
+            # Earlier versions stay in service until one of the new ones could be loaded.
             served[name] = now or before
         gone = [
             servable
@@ -91,14 +91,14 @@ class ModelStore:
             for version, servable in versions.items()
             if version not in served.get(name, {})
         ]
-        self._labels = {name: model.labels for name, model in wanted.items()}
+        self._labels = {name: model.labels for name, model in configs.items()}
         self._served = served
         for servable in gone:
             self._note(servable.name, servable.version, Status("UNLOADING"))
         return gone
 
     def unloaded(self, servable: Servable) -> None:
-        """Notes that a version is gone; the caller must not keep it."""
+        """Notes that a version is unloaded; the caller must not keep a reference to it."""
         self._note(servable.name, servable.version, Status("END"))
         log.info("unloaded %s version %d", servable.name, servable.version)
 
@@ -135,7 +135,7 @@ class ModelStore:
         return versions[version or max(versions)]
 
     def version_of_label(self, name: str, label: str) -> int:
-        """The version that a label stands for.
+        """The version that has a label.
 
         Raises:
             Refused: INVALID_ARGUMENT, there is no such label.
@@ -146,7 +146,7 @@ class ModelStore:
         return version
 
     def status(self, name: str, version: int | None = None, label: str | None = None) -> dict[int, Status]:
-        """State of one version or, without one, of all that were ever seen, the newest first.
+        """State of one version or, without one, of all that were ever there, the newest first.
 
         Raises:
             Refused: NOT_FOUND or INVALID_ARGUMENT, as `find`.
@@ -163,7 +163,7 @@ class ModelStore:
         return dict(sorted(known.items(), reverse=True))
 
     def _load(self, name: str, version: int, folder: Path) -> Servable | None:
-        """Loads a version; None where that fails, which is noted and tried again when any of its files has changed."""
+        """Loads a version; None where that fails. Loading is tried again when any of its files has changed."""
         if not (folder / "saved_model.pb").is_file():
             self._note(name, version, Status("END", "NOT_FOUND", f"{folder}: expected a SavedModel, received none"))
             return None
@@ -175,7 +175,7 @@ class ModelStore:
             self._note(name, version, Status("LOADING"))
             servable = load_servable(folder, name, version)
             self.prepare(servable)
-        except Exception as err:  # a damaged or half-copied version must not end what serves the others
+        except Exception as err:  # a damaged or half-copied version must not end the loop that loads the others
             code, reason = "INVALID_ARGUMENT", str(err)
             if not isinstance(err, ValueError):
                 code, reason = "INTERNAL", f"{folder}: expected a version that loads, received {in_words(err)}"
@@ -190,8 +190,8 @@ class ModelStore:
         self._status = self._status | {name: self._status.get(name, {}) | {version: status}}
 
 
-def read_wanted(models_folder: Path) -> dict[str, Wanted]:
-    """Which versions of which models a folder asks to serve.
+def read_configs(models_folder: Path) -> dict[str, ModelConfig]:
+    """Which versions of which models are to be served, by the model's name.
 
     Raises:
         ValueError: there is no such folder, it is another kind of folder, or `models.config` is not what TensorFlow
@@ -203,19 +203,19 @@ def read_wanted(models_folder: Path) -> dict[str, Wanted]:
     path = models_folder / CONFIG
     if path.is_file():
         return dict(_configured(models_folder, path))
-    found = {}
+    configs: dict[str, ModelConfig] = {}
     for folder in sorted(models_folder.iterdir()):
         if folder.name.startswith(".") or not folder.is_dir():
             continue
         if versions := versions_in(folder):
-            found[folder.name] = Wanted(folder, versions[-1:], {})
-    if not found and (other := _something_else(models_folder)):
+            configs[folder.name] = ModelConfig(folder, versions[-1:], {})
+    if not configs and (other := _something_else(models_folder)):
         raise ValueError(f"{models_folder}: expected a folder of models (MODELS/NAME/VERSION), received {other}")
-    return found
+    return configs
 
 
 def _something_else(folder: Path) -> str:
-    """What a folder is that is easily taken for one of models, and what to do; "" where it may be one, still empty."""
+    """What a folder is instead of a folder of models, and what to do; "" where it may be one that is still empty."""
     whole = folder.resolve()
     if (folder / "saved_model.pb").is_file():
         return f"one version of a model; serve {whole.parent.parent}"
@@ -236,35 +236,36 @@ def versions_in(folder: Path) -> list[int]:
 
 
 def _files(folder: Path) -> Files:
-    """What would be loaded now: another answer means that a file came, grew or was replaced.
+    """Name, size and time of a version's files; they differ after a file was added, grew or was replaced.
 
     Raises:
-        ValueError: there is something that can't be loaded but waited for.
+        ValueError: there is a pipe or a device, from which reading could block.
     """
-    found = []
+    files = []
     for path in folder.rglob("*"):
         about = path.stat()
         if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
             raise ValueError(f"{path}: expected a file, received a pipe or a device")
-        found.append((str(path), about.st_size, about.st_mtime_ns))
-    return frozenset(found)
+        files.append((str(path), about.st_size, about.st_mtime_ns))
+    return frozenset(files)
 
 
-def _configured(models_folder: Path, path: Path) -> Iterator[tuple[str, Wanted]]:
+def _configured(models_folder: Path, path: Path) -> Iterator[tuple[str, ModelConfig]]:
+    """The entries of `models.config`."""
     config = model_server_config_pb2.ModelServerConfig()
     try:
         text_format.Parse(path.read_text(), config)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as err:
         raise ValueError(f"{path}: expected a ModelServerConfig in text form, received {err}") from err
     for model in config.model_config_list.config:
-        # The path in the file is that inside the container; here the model lies beside the file.
+        # The path in the file is the one inside the container; here the model lies beside the file.
         folder = models_folder / Path(model.base_path or model.name).name
-        there, policy = versions_in(folder), model.model_version_policy
+        available, policy = versions_in(folder), model.model_version_policy
         kind = policy.WhichOneof("policy_choice")
         if kind == "all":
-            versions = there
+            versions = available
         elif kind == "specific":
             versions = sorted(set(policy.specific.versions))
         else:
-            versions = there[-max(policy.latest.num_versions, 1) :]
-        yield model.name, Wanted(folder, versions, dict(model.version_labels))
+            versions = available[-max(policy.latest.num_versions, 1) :]
+        yield model.name, ModelConfig(folder, versions, dict(model.version_labels))

@@ -1,4 +1,8 @@
-"""The server's OpenAPI description: TensorFlow Serving's REST interface, as this server answers it."""
+"""The server's OpenAPI description: TensorFlow Serving's REST interface, as this server answers it.
+
+Written by hand: FastAPI's description from pydantic models took as many lines and a route that never runs
+("Replacements tried" in benchmarks/README.md).
+"""
 
 from __future__ import annotations
 

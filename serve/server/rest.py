@@ -1,36 +1,37 @@
-"""TensorFlow Serving's REST interface as an ASGI application.
+"""TensorFlow Serving's REST interface as an ASGI application: HTTP requests in, JSON out.
 
-`predict` is a plain ASGI function in front of FastAPI: routing and request objects would take as long as a small model.
-Everything else is FastAPI, which also describes `predict` in /openapi.json (`openapi.py`).
+`predict` is a plain ASGI function in front of FastAPI: as a FastAPI route it takes, under load, twice the processor
+time for each request of a small model ("Replacements tried" in benchmarks/README.md). All other routes are FastAPI's;
+`openapi.py` describes all of them in /openapi.json.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from google.protobuf import json_format
 from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
 from seis_tf.serve.server import json_answers, json_requests, metrics, openapi
 from seis_tf.serve.server.core import Core
 from seis_tf.serve.server.errors import Refused
-from seis_tf.serve.server.limits import BodyReader, Receive
+from seis_tf.serve.server.limits import BodyReader
 from seis_tf.serve.server.origins import Origins
 from seis_tf.serve.server.servable import DEFAULT_SIGNATURE, Arrays, Servable, Signature, signature_of
 from seis_tf.serve.server.status import status_message
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Extend = Callable[[FastAPI, Core, BodyReader], None]
 
 _ANSWER_PATH = re.compile(
     r"/v1/models/([^/:]+)(?:/versions/([0-9]{1,18})|/labels/([^/:]+))?:(classify|regress|predict)", re.IGNORECASE
 )
-# Larger bodies are parsed in a thread, so that small requests' bookkeeping goes on between two steps of it.
+# Larger bodies are parsed in a thread, so that the event loop can meanwhile handle small requests.
 _LARGE_BODY = 262_144
 
 
@@ -49,21 +50,22 @@ class RestApp:
             add_routes(self._fastapi, core, self._bodies)
         self._origins = Origins(core.settings)
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one HTTP request, also where the server stops meanwhile: with status 503."""
         begun = False
 
-        async def sending(message: dict[str, Any]) -> None:
+        async def noted(message: Message) -> None:
             nonlocal begun
             begun = True
             await send(message)
 
         try:
-            await self._route(scope, receive, sending)
+            await self._route(scope, receive, noted)
         except asyncio.CancelledError:  # by uvicorn, whose time for stopping is over
             if not begun:
                 await _respond(send, 503, error_body(ValueError("the server stops")), close=True)
 
-    async def _route(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._origins.check(scope)
         except Refused as err:
@@ -76,7 +78,7 @@ class RestApp:
                 return
         await self._fastapi(scope, receive, send)
 
-    async def _answer(self, match: re.Match[str], scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def _answer(self, match: re.Match[str], scope: Scope, receive: Receive, send: Send) -> None:
         name, version, label, method = match.groups()
         status, close = 200, False
         try:
@@ -88,7 +90,7 @@ class RestApp:
                 content = await self._predict(servable, body)
         except Refused as err:
             status, content = err.http_status, error_body(err)
-            # What is left of the request is not read: the connection can't be used again.
+            # The rest of the request is not read, so the connection can't be used again.
             close = status in (408, 413)
         await _respond(send, status, content, close)
 
@@ -122,7 +124,7 @@ def _request(servable: Servable, body: bytes) -> tuple[Signature, Arrays, json_r
 
 
 def error_body(err: Exception) -> bytes:
-    """TensorFlow Serving's error form."""
+    """An error as JSON in TensorFlow Serving's form."""
     return orjson.dumps({"error": str(err)})
 
 
@@ -181,9 +183,10 @@ def _named(request: Request) -> tuple[str, int | None, str | None]:
     """Model, version and label in a path.
 
     Raises:
-        Refused: INVALID_ARGUMENT; the version is no number.
+        Refused: INVALID_ARGUMENT; the version is no number, or the name holds a colon.
     """
-    name, version, label = (request.path_params.get(key) for key in ("name", "version", "label"))
+    name: str = request.path_params["name"]
+    version, label = request.path_params.get("version"), request.path_params.get("label")
     if ":" in name or (version is not None and not re.fullmatch("[0-9]{1,18}", version)):
         raise Refused("INVALID_ARGUMENT", f"Malformed request: {request.method} {request.url.path}")
     return name, None if version is None else int(version), label

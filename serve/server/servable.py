@@ -1,6 +1,6 @@
-"""One version of a model, loaded: its signatures, the check of a request against them, and the call.
+"""One loaded version of a model: a SavedModel's folder in, its signatures as checked functions of arrays out.
 
-Generic over SavedModels: nothing here knows what the tensors mean.
+It serves any SavedModel: nothing here depends on what the tensors mean.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class TensorSpec:
             return True
         if len(shape) != len(self.shape):
             return False
-        return all(own is None or own == given for own, given in zip(self.shape, shape, strict=True))
+        return all(expected in (None, size) for expected, size in zip(self.shape, shape, strict=True))
 
     @property
     def has_batch(self) -> bool:
-        """Whether the first axis is free, so that records of several requests can stand side by side."""
+        """Whether the first axis has any size, so that records of several requests can be joined."""
         return bool(self.shape) and self.shape[0] is None
 
 
@@ -78,9 +78,9 @@ class Signature:
             Refused: INVALID_ARGUMENT; says what was expected and what came.
         """
         if shapes.keys() != self.inputs.keys():
-            given, own = set(shapes), set(self.inputs)
-            sizes = f"{len(given)}!={len(own)} len({_braced(given)}) != len({_braced(own)})"
-            reason = f"Sent extra: {_braced(given - own)}. Missing but required: {_braced(own - given)}."
+            given, stated = set(shapes), set(self.inputs)
+            sizes = f"{len(given)}!={len(stated)} len({_braced(given)}) != len({_braced(stated)})"
+            reason = f"Sent extra: {_braced(given - stated)}. Missing but required: {_braced(stated - given)}."
             raise Refused("INVALID_ARGUMENT", f"input size does not match signature: {sizes}. {reason}")
         for name, spec in self.inputs.items():
             if any(size < 0 for size in shapes[name]):
@@ -123,10 +123,10 @@ class Servable:
         name: of the model.
         version: its number.
         signatures: by name.
-        signature_def: as it stands in the SavedModel, for the metadata calls.
+        signature_def: the SavedModel's protobuf message, for the metadata calls.
         metadata: `assets.extra/metadata.json`; empty where there is none.
         folder: of the SavedModel.
-        batchers: what joins the requests to a signature, by its name.
+        batchers: a `Batcher` for each signature, by its name.
     """
 
     name: str
@@ -148,7 +148,7 @@ def load_servable(folder: Path, name: str, version: int) -> Servable:
     try:
         graph = _serving_graph(folder)
         module = tf.saved_model.load(str(folder))
-    except Exception as err:  # TensorFlow raises whatever a damaged file makes its code trip over
+    except Exception as err:  # a damaged file makes TensorFlow raise errors of any type
         raise ValueError(f"{folder}: expected a SavedModel, received {in_words(err)}") from err
     described = get_model_metadata_pb2.SignatureDefMap()
     signatures = {}
@@ -203,7 +203,11 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _warm_up(servable: Servable, path: Path) -> int:
-    """Replays a TFRecord file of PredictionLog messages; how many."""
+    """Replays a TFRecord file of PredictionLog messages.
+
+    Returns:
+        How many; 0 without a file.
+    """
     if not path.is_file():
         return 0
     count = 0
@@ -229,7 +233,9 @@ def _braced(names: set[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
 
 
-def _shape_text(shape: tuple[int | None, ...], batched: bool) -> str:
+def _shape_text(shape: tuple[int | None, ...] | None, batched: bool) -> str:
+    if shape is None:
+        return "any"
     sizes = ["any" if size is None else str(size) for size in shape]
     if batched:
         sizes[0] = "batch"

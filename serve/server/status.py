@@ -1,4 +1,4 @@
-"""A model's versions and their states as TensorFlow Serving's message, for REST and gRPC."""
+"""A model's versions and their states -> TensorFlow Serving's message, for REST and gRPC."""
 
 from __future__ import annotations
 

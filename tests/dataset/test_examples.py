@@ -1,4 +1,4 @@
-"""Examples: our own wire format against TensorFlow's `tf.train.Example`, both ways, and what is refused."""
+"""Examples: the wire format written here against TensorFlow's `tf.train.Example`, both ways, and what is refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The client against the local server, against a made-up one, and a client of somebody else against ours."""
+"""The client against the local server and against a simulated one; another project's client and the local server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def server(toy_models: Path, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(params=["rest", "grpc"])
 def client(server, request):
-    """Both ways of asking must give the same answers and the same complaints."""
+    """REST and gRPC must give the same answers and the same errors."""
     with Client("toy", server.url, **way(server, request.param)) as client:
         yield client
 
@@ -111,9 +111,9 @@ def test_a_refusal_carries_the_servers_words(client, server):
 
 
 class Server:
-    """Answers metadata, then what it is told: a status, or silence for a while."""
+    """Answers metadata, then the given answers in turn: a status, or (a float) 200 after so many seconds."""
 
-    def __init__(self, *answers: int | float) -> None:
+    def __init__(self, *answers: int | float, unknown_rank: bool = False) -> None:
         self.answers, self.bodies = list(answers), []
         outer = self
 
@@ -121,10 +121,11 @@ class Server:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                tensor = {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}], "unknown_rank": False}}
+                shape = {"dim": [{"size": "-1"}], "unknown_rank": unknown_rank}
+                tensor = {"dtype": "DT_FLOAT", "tensor_shape": shape}
                 signature = {"inputs": {"x": tensor}, "outputs": {"y": tensor}}
                 described = {"__saved_model_init_op": {}, "serving_default": signature}
-                self._send(200, {"metadata": {"signature_def": {"signature_def": described}}})
+                self.respond(200, {"metadata": {"signature_def": {"signature_def": described}}})
 
             def do_POST(self) -> None:
                 outer.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
@@ -132,9 +133,9 @@ class Server:
                 if isinstance(answer, float):
                     outer.stop.wait(answer)
                     answer = 200
-                self._send(answer, {"outputs": [1.0]} if answer == 200 else {"error": f"told to say {answer}"})
+                self.respond(answer, {"outputs": [1.0]} if answer == 200 else {"error": f"asked to answer {answer}"})
 
-            def _send(self, status: int, content: dict) -> None:
+            def respond(self, status: int, content: dict) -> None:
                 body = json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
@@ -165,13 +166,23 @@ def test_a_busy_server_is_asked_again():
         assert client.predict([5.0])["y"].tolist() == [1.0]
         assert server.bodies == [{"signature_name": "serving_default", "inputs": {"x": [5.0]}}] * 3
     with Server(503, 503) as server, Client("m", server.url, retries=1) as client:
-        with pytest.raises(AskError, match="received 503: told to say 503") as caught:
+        with pytest.raises(AskError, match="received 503: asked to answer 503") as caught:
             client.predict([5.0])
         assert caught.value.status == 503
     with Server(400) as server, Client("m", server.url) as client:
-        with pytest.raises(AskError, match="received 400: told to say 400"):
+        with pytest.raises(AskError, match="received 400: asked to answer 400"):
             client.predict([5.0])
         assert len(server.bodies) == 1
+
+
+def test_one_number_is_no_records_even_where_the_signature_states_no_shape():
+    message = r"x: expected shape \[record, \.\.\], received \[\]"
+    with (
+        Server(unknown_rank=True) as server,
+        Client("m", server.url) as client,
+        pytest.raises(ValueError, match=message),
+    ):
+        client.predict(5.0)
 
 
 def test_a_silent_server_is_given_up():
@@ -181,7 +192,7 @@ def test_a_silent_server_is_given_up():
         assert caught.value.status is None
 
 
-def test_nobody_there(server):
+def test_an_address_without_a_server(server):
     with Client("toy", "http://127.0.0.1:9", retries=0) as client, pytest.raises(AskError, match="127.0.0.1:9/"):
         client.status()
     with Client("toy", grpc_address="127.0.0.1:9", retries=0, timeout_s=2) as client:
@@ -202,7 +213,7 @@ def test_over_rest_it_needs_no_tensorflow():
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_a_client_of_somebody_else_talks_to_the_local_server(server):
+def test_another_projects_client_talks_to_the_local_server(server):
     """OpenVINO's client for TensorFlow Serving, unchanged: it asks for version 0 over REST when it means the latest."""
     ovmsclient = pytest.importorskip("ovmsclient")
     x = np.array([[0, 1, 2, 3], [4, 5, 6, 8]], np.float32)

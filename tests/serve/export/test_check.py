@@ -1,4 +1,4 @@
-"""What an export must pass: each kind of fault that the check is for is found, and none where there is none."""
+"""What an export must pass: each kind of fault that the check is for fails it, and a right export passes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_request_of_the_warm_up_file_is_answered(saved):
 
 
 def test_the_warm_up_file_is_what_tensorflow_serving_reads(saved):
-    """By TensorFlow's own reader and the published messages."""
+    """Read by TensorFlow and the published messages."""
     from tensorflow_serving.apis import prediction_log_pb2
 
     sizes = []

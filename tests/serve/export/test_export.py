@@ -17,6 +17,7 @@ from seis_tf.dart.unit_sources import load_greens, magnitude
 from seis_tf.dataset import shards
 from seis_tf.evaluation.dart import draws
 from seis_tf.evaluation.stats.intervals import Intervals
+from seis_tf.models.layers import StackMembers
 from seis_tf.serve.export import card_waveforms, waveform_graph
 from seis_tf.serve.export.check import CheckFailed
 from seis_tf.serve.export.dart_graph import Forecaster
@@ -33,13 +34,23 @@ RECORD = {"length_samples": 70}
 MLP = TrainJob(model=MlpSettings(hidden=(4,)))
 
 
+def _ensemble(models: list[keras.Model]) -> keras.Model:
+    """The model itself, or one that gives all members' outputs, [batch, member, ..]."""
+    if len(models) == 1:
+        return models[0]
+    for number, model in enumerate(models):
+        model.name = f"member_{number}"
+    inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in models[0].inputs]
+    return keras.Model(inputs, StackMembers()([model(inputs if len(inputs) > 1 else inputs[0]) for model in models]))
+
+
 def _classifier(info: shards.DatasetInfo, *, members: int = 1, temperature: float = 1.0, **changes) -> Classifier:
     """The graph of an untrained network, with `changes` to the data set's settings."""
     record, spectrogram = changes.pop("record", {}), changes.pop("spectrogram", {})
     job = info.job | {"record": info.job["record"] | record, "spectrogram": info.job["spectrogram"] | spectrogram}
     info = info.model_copy(update={"job": job | changes})
     models = [tasks.build(MLP.model, info, seed=seed) for seed in range(members)]
-    return Classifier(runs._ensemble(models), info, temperature)
+    return Classifier(_ensemble(models), info, temperature)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +207,14 @@ def test_raw_waveforms_are_offered_only_where_the_graph_can_treat_them_as_traini
     banded = raw_input(_classifier(info, record={"bandpass_hz": (5, 30)}).info)
     assert banded.possible and not banded.same_as_training and "whole traces" in banded.note
     job = info.job | {"record": info.job["record"] | {"length_samples": 4097, "bandpass_hz": (5, 30)}}
-    assert "at most 4096 samples, records have 4097" in raw_input(info.model_copy(update={"job": job})).note
+    features = tuple(f.model_copy(update={"shape": (4097,)}) if f.name == "waveform" else f for f in info.features)
+    long = info.model_copy(update={"job": job, "features": features})
+    assert "at most 4096 samples, records have 4097" in raw_input(long).note
+
+
+def test_waveforms_without_a_sampling_rate_are_named(info):
+    with pytest.raises(ValueError, match="expected sampling_rate_hz beside waveforms, received none"):
+        _classifier(info.model_copy(update={"sampling_rate_hz": None}))
 
 
 # DART
@@ -204,7 +222,7 @@ def test_raw_waveforms_are_offered_only_where_the_graph_can_treat_them_as_traini
 
 @pytest.fixture(scope="module")
 def dart_info() -> shards.DatasetInfo:
-    """Of a data set that nobody wrote: what the graph needs of it."""
+    """The part of a data set's description that the graph needs; no such data set is on disk."""
     job = DartJob.model_validate({"record": {"window_min": 8, "buoys": ("46404", "46407")}})
     return shards.DatasetInfo.model_validate(
         {
@@ -226,7 +244,7 @@ def _forecaster(info: shards.DatasetInfo, members: int = 1, *, use_mask: bool = 
     models = [tasks.build(settings, info, seed=seed) for seed in range(members)]
     for model in models:
         model.layers[-1].bias.assign([0.5, 0.0, 2.0])
-    return Forecaster(runs._ensemble(models), info, intervals)
+    return Forecaster(_ensemble(models), info, intervals)
 
 
 def _levels(count: int = 4) -> np.ndarray:
@@ -245,12 +263,12 @@ def test_wave_and_magnitude_follow_from_the_slip(dart_info):
 def test_magnitude_of_one_metre_on_one_source(dart_info):
     # 100 km x 50 km x 1 m x 4e10 Pa = 2e20 N m; 2/3 (log10 2e20 - 9.05) = 7.5007
     graph = _forecaster(dart_info)
-    assert graph._magnitude(tf.constant([[[1.0, 0.0, 0.0]]])).numpy()[0, 0] == pytest.approx(7.50069, abs=1e-5)
-    assert graph._magnitude(tf.zeros([1, 1, 3])).numpy()[0, 0] == 0
-    assert graph._magnitude(tf.constant([[[1e-12, 0.0, 0.0]]])).numpy()[0, 0] == 0  # 2e8 N m would be Mw -0.5
+    assert graph.member_magnitudes(tf.constant([[[1.0, 0.0, 0.0]]])).numpy()[0, 0] == pytest.approx(7.50069, abs=1e-5)
+    assert graph.member_magnitudes(tf.zeros([1, 1, 3])).numpy()[0, 0] == 0
+    assert graph.member_magnitudes(tf.constant([[[1e-12, 0.0, 0.0]]])).numpy()[0, 0] == 0  # 2e8 N m would be Mw -0.5
 
 
-def test_what_is_masked_does_not_count_whatever_stands_there(dart_info):
+def test_values_under_the_mask_do_not_count(dart_info):
     graph = _forecaster(dart_info)
     level, there = _levels(), np.random.default_rng(0).random((4, 8, 2)) < 0.7
     by_nan = graph.forecast(tf.constant(np.where(there, level, np.nan).astype(np.float32)))
@@ -307,7 +325,7 @@ def test_intervals_that_were_not_fitted_are_so_many_deviations_of_the_members(da
 
 
 def _intervals(graph: Forecaster, random: np.random.Generator, **header) -> Intervals:
-    """Any intervals, in three bins of the magnitude."""
+    """Random intervals in three bins of the magnitude."""
     sizes = {"mw": 1, "weights_m": 3, "peak_m": 2, "forecast_m": 2}
     quantities = {}
     for name, channels in sizes.items():
@@ -320,7 +338,7 @@ def _intervals(graph: Forecaster, random: np.random.Generator, **header) -> Inte
             "calm_below": 0.1 * (name == "forecast_m"),
         }
     mw = np.sort(graph.forecast(tf.constant(_levels(40)))["mw"].numpy())
-    widest = np.sort(np.argsort(np.diff(mw))[-2:])  # so that rounding moves no event over an edge
+    widest = np.sort(np.argsort(np.diff(mw))[-2:])  # far from all events: rounding moves none over an edge
     edges = ((mw[1:] + mw[:-1]) / 2)[widest].tolist()
     header = {"events": 500, "gauges": graph.greens.gauge_names} | header
     return Intervals.model_validate({"quantities": quantities, "edges": edges} | header)
@@ -336,11 +354,11 @@ def test_fitted_intervals_are_those_of_numpy(dart_info, members):
     drawn = draws.draws_of(slip.swapaxes(0, 1), graph.greens, graph.job.record.window_min, whole=True)
     edges = np.array(intervals.edges)
     assert len(np.unique(draws.bins_of("forecast_m", drawn, edges, True))) == 6
-    for name, own in intervals.quantities.items():
-        bins = draws.bins_of(name, drawn, edges, own.calm_below > 0)
-        for end, expected in zip(("lower", "upper"), own.bounds(drawn[name].predicted, bins), strict=True):
+    for name, quantity in intervals.quantities.items():
+        bins = draws.bins_of(name, drawn, edges, quantity.calm_below > 0)
+        for end, expected in zip(("lower", "upper"), quantity.bounds(drawn[name].predicted, bins), strict=True):
             received = answer[f"{name}_{end}"].reshape(expected.shape)
-            # A minute at the very edge of what is calm may fall to either side.
+            # A minute whose height is at the limit for bins with and without waves may fall into either.
             assert np.mean(np.abs(received - expected) < 1e-4) > 0.9999, (name, end)
     assert ("mw_spread" in answer) == (members > 1)
     assert graph.describe()["interval_levels"] == [0.5, 0.8, 0.95]
@@ -366,7 +384,7 @@ def test_intervals_of_other_gauges_are_refused(dart_info):
 
 
 def _as_prepared(records: list) -> list:
-    """Tiny records as stage 1 leaves them: without a trend."""
+    """Tiny records after stage 1, so without a trend."""
     for record in records:
         samples = signal.detrend(record.values["waveform"].astype(np.float64)).astype(np.float32)
         power = signal.spectrogram(samples.astype(np.float64), 100.0, ("tukey", 0.25), 14, 7, 14)[2]
@@ -420,8 +438,8 @@ def test_the_metadata_says_what_goes_in_and_comes_out(models, info):
             (described["inputs"], function.structured_input_signature[1]),
             (described["outputs"], function.structured_outputs),
         ):
-            found = {n: (s.dtype.name, [-1 if d is None else d for d in s.shape]) for n, s in specs.items()}
-            assert found == {name: (field["dtype"], field["shape"]) for name, field in fields.items()}
+            saved = {n: (s.dtype.name, [-1 if d is None else d for d in s.shape]) for n, s in specs.items()}
+            assert saved == {name: (field["dtype"], field["shape"]) for name, field in fields.items()}
 
 
 def test_the_exported_model_answers_as_the_trained_one(models, run, data):
@@ -439,34 +457,29 @@ def test_the_exported_model_answers_as_the_trained_one(models, run, data):
 
 
 def test_the_check_is_kept_and_passed(models):
-    found = json.loads((models / "lab" / "1" / "assets.extra" / "check.json").read_text())
-    assert found["passed"] and all(result["passed"] for result in found["results"])
-    names = {result["name"] for result in found["results"]}
+    stored = json.loads((models / "lab" / "1" / "assets.extra" / "check.json").read_text())
+    assert stored["passed"] and all(result["passed"] for result in stored["results"])
+    names = {result["name"] for result in stored["results"]}
     assert {"waveform against Keras", "preprocessing against SciPy, log10", "warm-up", "bad records"} <= names
-    assert set(found["latency_ms"]) == {"serving_default", "preprocess", "spectrogram", "examples"}
+    assert set(stored["latency_ms"]) == {"serving_default", "preprocess", "spectrogram", "examples"}
 
 
-def test_the_card_tells_data_scores_and_limits(models):
+def test_the_card_states_data_scores_and_limits(models):
     card = (models / "lab" / "2" / "assets.extra" / "MODEL_CARD.md").read_text()
     for text in ("# lab, version 2", "AE, UP, noise", "All records are simulated", "val_loss | 0.750", "## Limits"):
         assert text in card
 
 
-def card_of(metrics, **changes):
-    metadata = {"metrics": metrics} | changes
-    return card_waveforms.scores(metadata["metrics"])[-1]
-
-
 def test_the_card_has_the_trivial_predictors_scores():
-    own = {"records": 20, "groups": 5, "accuracy": 0.95, "balanced_accuracy": 0.9, "macro_f1": 0.8, "log_loss": 0.3}
+    scores = {"records": 20, "groups": 5, "accuracy": 0.95, "balanced_accuracy": 0.9, "macro_f1": 0.8, "log_loss": 0.3}
     trivial = {"accuracy": 0.5, "balanced_accuracy": 1 / 3, "macro_f1": 0.25, "interval": [0.3, 0.35]}
     metrics = {
         "task": "waveforms",
         "main": "test",
-        "splits": {"test": own | {"ece": 0.05, "roc_auc": 0.97, "intervals": {"accuracy": [0.9, 0.99]}}},
+        "splits": {"test": scores | {"ece": 0.05, "roc_auc": 0.97, "intervals": {"accuracy": [0.9, 0.99]}}},
         "trivial": {"peak amplitude": {"about": "", "splits": {"test": trivial}}},
     }
-    rows = card_of(metrics).splitlines()[2:]
+    rows = card_waveforms.scores(metrics)[-1].splitlines()[2:]
     assert rows == [
         "| test | 0.900 | 0.950 (0.900 to 0.990) | 0.800 | 0.970 | 0.300 | 0.050 |",
         "| peak amplitude (trivial) | 0.333 (0.300 to 0.350) | 0.500 | 0.250 |  |  |  |",
@@ -474,7 +487,7 @@ def test_the_card_has_the_trivial_predictors_scores():
 
 
 def test_the_weights_of_a_network_are_those_that_were_trained(tmp_path, untrained_run, data):
-    """8 x 9 inputs, one hidden layer of 4 and 3 classes: 73 x 4 + 5 x 3; rate and seed of the dropout are none."""
+    """8 x 9 inputs, one hidden layer of 4 and 3 classes: 73 x 4 + 5 x 3; rate and seed of the dropout do not count."""
     job = TrainJob(model=MlpSettings(hidden=(4,), dropout=0.5), training=TrainingSettings(members=2))
     run = runs.load_run(untrained_run(tmp_path / "run", data, job))
     assert run.parameters == 73 * 4 + 5 * 3 < run.model.count_params() / 2
@@ -482,7 +495,7 @@ def test_the_weights_of_a_network_are_those_that_were_trained(tmp_path, untraine
 
 @pytest.mark.parametrize("shape", [(2, 69), (2, 71), (0, 70), (70,)])
 def test_a_request_of_another_shape_is_refused_where_no_one_compares(models, shape):
-    """TensorFlow Serving feeds whatever comes; a callable made of bare options does not compare shapes either."""
+    """TensorFlow Serving does not compare shapes before it runs the graph; nor does a callable made of options."""
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         saved = tf.compat.v1.saved_model.load(session, ["serve"], str(models / "lab" / "1"))
         signature = saved.signature_def["serving_default"]

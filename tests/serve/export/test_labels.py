@@ -40,7 +40,7 @@ def test_a_published_version_is_stable_and_loaded_by_its_number(models):
 def test_canary_promote_and_rollback(models):
     labels.publish(models, "lab", 1)
     assert labels.publish(models, "lab", 2, "canary") == {"stable": 1, "canary": 2}
-    # TensorFlow Serving loads only the latest unless told: both must be named.
+    # Without a policy TensorFlow Serving loads only the latest version: both must be named.
     assert list(_config(models).model_config_list.config[0].model_version_policy.specific.versions) == [1, 2]
     assert labels.promote(models, "lab") == {"stable": 2, "previous": 1}
     assert list(_config(models).model_config_list.config[0].model_version_policy.specific.versions) == [1, 2]
@@ -54,7 +54,7 @@ def test_a_new_stable_version_keeps_the_one_before(models):
     labels.publish(models, "lab", 1)
     labels.publish(models, "lab", 2)
     assert labels.publish(models, "lab", 3) == {"stable": 3, "previous": 2}
-    assert labels.publish(models, "lab", 3) == {"stable": 3, "previous": 2}  # once more changes nothing
+    assert labels.publish(models, "lab", 3) == {"stable": 3, "previous": 2}  # repeating changes nothing
     assert labels.rollback(models, "lab") == {"stable": 2}
 
 
@@ -131,7 +131,7 @@ def test_the_server_files_name_each_other_and_are_not_overwritten(models):
     (models / "batching.config").write_text("max_batch_size { value: 8 }\n")
     labels.write_server_files(models)
     assert (models / "batching.config").read_text() == "max_batch_size { value: 8 }\n"
-    # As exports wrote it before: TensorFlow Serving would refuse more than 32 records, and nobody asked for that.
+    # As exports wrote it before, with a limit of 32 records for a request, which was not intended.
     lines = ["# Single requests that come within 2 ms are answered as one batch.", "max_batch_size { value: 32 }"]
     lines += ["batch_timeout_micros { value: 2000 }", "max_enqueued_batches { value: 128 }"]
     lines += ["num_batch_threads { value: 4 }", *(f"allowed_batch_sizes: {size}" for size in BATCH_SIZES)]
@@ -142,7 +142,7 @@ def test_the_server_files_name_each_other_and_are_not_overwritten(models):
     for file in ("models.config", "batching.config", "monitoring.config"):
         assert compose.count(f"=/models/{file}") == 2  # once for compose, once for docker run
     assert '".:/models:ro"' in compose and "--allow_version_labels_for_unavailable_models=true" in compose
-    # The message's fields by the published monitoring_config.proto, which no package brings.
+    # The message's fields by the published monitoring_config.proto, which no package contains.
     monitoring = (models / "monitoring.config").read_text()
     assert monitoring == 'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n'
 

@@ -1,4 +1,4 @@
-"""The page: what its script asks for, against `predict`; the page itself in headless Chromium, where there is one."""
+"""The page's routes against `predict`, and the page in headless Chromium, where that is installed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def events(place) -> Path:
 
 @pytest.fixture(scope="module")
 def models(place, raw, events, untrained_run, toy_models) -> Path:
-    """Ensembles of both tasks, and a model that knows nothing of records."""
+    """Ensembles of both tasks, and a model without metadata, which takes no records."""
     job = WaveformJob.model_validate(
         {"record": {"length_samples": 256, "anchor": "center"}, "spectrogram": {"nfft": 32}}
     )
@@ -106,13 +106,13 @@ def test_the_page_and_its_files_come_from_here_only(client):
 
 
 def test_models_are_listed_with_what_they_take(client):
-    found = {entry["name"]: entry for entry in client.get("/page/models").json()}
-    assert list(found) == ["dart", "lab", "toy"]
-    assert found["lab"]["about"].startswith("One trace of at least 256 samples at 10 MHz (25.6 µs)")
-    assert len(found["lab"]["examples"]) == 6 and found["lab"]["examples"][0].startswith("Simulated AE 1, SNR ")
-    assert "46404, 46407, 46419, the first 45 minutes" in found["dart"]["about"]
-    assert [title.startswith("Simulated Mw ") for title in found["dart"]["examples"]] == [True] * 3
-    assert "task" not in found["toy"]
+    listed = {entry["name"]: entry for entry in client.get("/page/models").json()}
+    assert list(listed) == ["dart", "lab", "toy"]
+    assert listed["lab"]["about"].startswith("One trace of at least 256 samples at 10 MHz (25.6 µs)")
+    assert len(listed["lab"]["examples"]) == 6 and listed["lab"]["examples"][0].startswith("Simulated AE 1, SNR ")
+    assert "46404, 46407, 46419, the first 45 minutes" in listed["dart"]["about"]
+    assert [title.startswith("Simulated Mw ") for title in listed["dart"]["examples"]] == [True] * 3
+    assert "task" not in listed["toy"]
 
 
 def test_a_files_answer_is_that_of_predict(client, models, raw):
@@ -131,7 +131,7 @@ def test_a_files_answer_is_that_of_predict(client, models, raw):
 
 
 def test_counts_above_2_to_the_24_are_judged_and_infinite_ones_are_not(client):
-    """Over REST as JSON integers: float32 rounds them, and the graph says what can be judged."""
+    """Sent over REST as JSON integers, which float32 rounds; the graph says which records are valid."""
     counts = (np.random.default_rng(0).normal(size=256) * 1e9).astype(int).tolist()
     assert max(counts) > 2**24
     far = [10**39, *counts[1:]]
@@ -194,7 +194,7 @@ def test_an_event_without_enough_says_why_and_one_bad_file_is_left_out(client, m
     answer = ask(client, "dart", files=[files[0], files[1], files[-1]]).json()
     assert not answer["valid"] and answer["mw"] is None and answer["mw_interval"] is None
     assert answer["reason"].startswith("not enough samples: expected at least 50 % of the window, received ")
-    # The same to whoever asks over REST.
+    # The REST interface gives the same answer.
     window = np.zeros((1, 45, 3))
     reply = client.post("/v1/models/dart:predict", json={"inputs": {"water_level_m": window.tolist()}}).json()[
         "outputs"
@@ -296,17 +296,17 @@ def test_bad_records_are_refused_in_words(client, tmp_path, events, capfd):
     assert "expected an origin time for a record with dates, received none" in message
 
 
-# Files of strangers
+# Damaged and hostile files
 
 
 def upload(name: str, content: bytes) -> dict[str, str]:
     return {"name": name, "b64": base64.b64encode(content).decode()}
 
 
-@pytest.mark.parametrize("wide", [0, 1])  # CSS 3.0, and NNSA's form of it, a column wider from the first time on
+@pytest.mark.parametrize("wide", [0, 1])  # CSS 3.0, and NNSA's form of it, a column wider from the first time field on
 @pytest.mark.parametrize("pipe", [False, True])
 def test_a_file_that_names_another_opens_nothing(client, tmp_path, wide, pipe):
-    """A line of a wfdisc: 2000 samples of type i4 in a file of the server's machine; a pipe would never answer."""
+    """A line of a wfdisc that names a file of the server's machine (2000 samples of i4); reading a pipe would hang."""
     if pipe:
         os.mkfifo(tmp_path / "secret")
     else:
@@ -353,7 +353,7 @@ def test_hdf5_reads_no_other_file_and_does_not_swell(client, tmp_path):
 
 @pytest.fixture
 def reader(monkeypatch):
-    """Puts another function in the reader's place, in the child process; gives the function that does so."""
+    """Returns a function that replaces the reader in the child process."""
     call = isolated.call
 
     def put(function, *arguments) -> None:
@@ -381,10 +381,10 @@ def test_a_reader_that_hangs_is_killed_and_others_are_answered_meanwhile(models,
             assert len(client.get("/page/models").json()) == 3
         for thread in threads:
             thread.join()
-    told = Counter((answer.status_code, answer.json()["error"]) for answer in answers)
+    counts = Counter((answer.status_code, answer.json()["error"]) for answer in answers)
     busy = (503, "too many files at one time; 3 are being read")
-    assert told[400, "x.mseed: expected an answer within 3 s, received none: given up"] + told[busy] == 6
-    assert told[busy] >= 1
+    assert counts[400, "x.mseed: expected an answer within 3 s, received none: given up"] + counts[busy] == 6
+    assert counts[busy] >= 1
 
 
 def test_a_reader_that_ends_its_process_ends_nothing_else(client, raw, reader):

@@ -1,4 +1,4 @@
-"""Raw records -> answers: the same numbers as the run itself gives, and refusals that name both sides."""
+"""Raw records -> answers: the same numbers as the run's, and errors that name what was expected and received."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def filtered(place, raw, untrained_run) -> Path:
 
 
 def _stored(place: Path, name: str) -> dict[str, np.ndarray]:
-    """What the run itself says of the test records: record id -> probabilities."""
+    """The run's answers for the test records: record id -> probabilities."""
     folder = place / f"data-{name}"
     run = runs.load_run(place / f"run-{name}")
     records = list(shards.iterate(folder, run.config.info, "test"))
@@ -131,7 +131,7 @@ def test_another_rate_is_refused_unless_resampling_is_asked_for(plain, samples):
     assert [answer["valid"] for answer in answers] == [True] * 3
 
 
-def test_one_bad_record_is_told_and_stops_no_other(plain, samples):
+def test_one_bad_record_is_reported_and_stops_no_other(plain, samples):
     bad = samples.copy()
     bad[1, 150] = np.nan
     answers = predict(plain, bad, sampling_rate_hz=RATE_HZ)
@@ -172,7 +172,7 @@ def test_along_a_record_each_window_is_answered_by_itself(request, place, raw, n
         start_ns = np.datetime64(answer["start_utc"].removesuffix("Z"), "ns").astype(np.int64)
         assert start_ns - trace.stats.starttime.ns == round(answer["start_s"] * 1e9)
         assert answer["used_s"] == pytest.approx(256 / RATE_HZ) and answer["record"] == str(file)
-    # The slow way: the whole trace filtered by SciPy, cut by hand, transformed, and given to the run itself.
+    # The slow way: the whole trace filtered by SciPy, cut by hand, transformed, and given to the run's model.
     whole = trace.data.astype(float)
     if name == "filtered":
         sections = signal.butter(4, (1e5, 3e6), "bandpass", fs=RATE_HZ, output="sos")
@@ -186,7 +186,7 @@ def test_along_a_record_each_window_is_answered_by_itself(request, place, raw, n
     np.testing.assert_allclose(received, expected, atol=2e-5)
 
 
-def test_along_records_what_is_bad_is_told_window_by_window(tmp_path, plain, samples):
+def test_along_records_bad_windows_are_reported_one_by_one(tmp_path, plain, samples):
     long = np.tile(samples, (1, 2))
     long[0, 590] = np.nan
     answers = predict(plain, long[:2], sampling_rate_hz=RATE_HZ, slide_s=25.6e-6)
@@ -231,8 +231,8 @@ def test_files_are_listed_once_in_the_order_given(tmp_path):
     for name in ("b/2", "b/1", "a", ".hidden", "b/.git/x"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()
-    found = list_files([tmp_path / "b", tmp_path / "a", str(tmp_path / "*")])
-    assert [file.relative_to(tmp_path).as_posix() for file in found] == ["b/1", "b/2", "a"]
+    files = list_files([tmp_path / "b", tmp_path / "a", str(tmp_path / "*")])
+    assert [file.relative_to(tmp_path).as_posix() for file in files] == ["b/1", "b/2", "a"]
 
 
 def test_the_stable_version_is_asked_else_the_latest(place, plain, tmp_path):
@@ -314,7 +314,7 @@ def test_windows_are_answered_as_the_run_answers_them(place, dart):
         assert answer["peak_m_50"]["46411"][0] <= answer["peak_m"]["46411"] <= answer["peak_m_95"]["46411"][1]
         assert answer["mw_50"][0] <= answer["mw"] <= answer["mw_50"][1] < answer["mw_95"][1]
     assert {bool(answer["intervals_reason"]) for answer in answers} == {False, True}
-    assert "mw_80" not in rows(answers)[0]  # a pair is no cell
+    assert "mw_80" not in rows(answers)[0]  # pairs are left out
     assert {"record_id", "mw", "outside", "samples_46404", "peak_46411_m"} <= set(rows(answers)[0])
 
 
@@ -335,7 +335,7 @@ def test_a_window_is_given_with_its_buoys_in_order(dart):
 
 
 def damaged(kind: str) -> np.ndarray:
-    """A clear wave of 10 cm in 45 minutes at three buoys, with something wrong."""
+    """A clear wave of 10 cm in 45 minutes at three buoys, with one fault."""
     window = 0.1 * np.sin(np.arange(1, 46)[:, None] / 5 + np.arange(3))
     if kind == "a quarter of the samples":
         window[np.arange(45) % 4 > 0] = np.nan
@@ -358,7 +358,7 @@ def damaged(kind: str) -> np.ndarray:
     ],
 )
 def test_no_magnitude_is_given_where_there_is_not_enough(dart, tmp_path, kind, reason, samples, signal):
-    """In words and numbers to a person; as flags, and zeros, to whoever asks the model itself."""
+    """`predict` gives the reason with numbers; the exported model gives flags and zeros."""
     window = damaged(kind)
     answer = predict(dart, window, buoy_names=BUOYS, figures=tmp_path)[0]
     assert not answer["valid"] and answer["mw"] is None and answer["mw_80"] is None
@@ -441,7 +441,7 @@ def test_an_ensemble_leaves_members_without_slip_out_of_its_magnitude(tmp_path, 
 
 
 def test_an_export_without_the_new_outputs_still_answers(dart):
-    """As before: no thresholds, no reasons but one, and intervals whatever is missing."""
+    """Exports without thresholds have a single reason, and intervals for any gaps."""
     old = {"enough_samples", "enough_signal", "samples", "signal_m", "reason", "has_intervals", "intervals_reason"}
 
     class Old:
@@ -518,7 +518,7 @@ def test_the_kodiak_records_are_masked_and_flagged(dart, shared_data):
     answer = predict(dart, file, buoy_names=BUOYS, epicentre=(-149.17, 56.0))[0]
     assert answer["outside"]
     assert answer["samples"] == {"46404": "1/45", "46407": "1/45", "46419": "31/45"}
-    # Before, this was Mw 7.7 without a word.
+    # An earlier version answered Mw 7.7 without a warning.
     assert not answer["valid"] and answer["mw"] is None and answer["weights_m"] == answer["forecast_m"] == {}
     expected = "not enough samples: expected at least 50 % of the window, received 33 of 135 samples (24 %)"
     assert answer["reason"] == expected

@@ -1,4 +1,4 @@
-"""Versions that are damaged or half copied: marked as failed with a reason, tried again, and nothing else stops."""
+"""Damaged or half-copied versions: marked as failed with a reason and tried again, while others are served."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def truncate(path: Path) -> None:
 
 
 def damage(version: Path, how: str) -> None:
-    """Makes a version one that does not load."""
+    """Damages a version so that it does not load."""
     data, index = (version / "variables" / f"variables.{kind}" for kind in ("data-00000-of-00001", "index"))
     if how == "variables truncated":
         truncate(data)
@@ -91,7 +91,7 @@ def test_flipped_bits_never_end_the_scan(toy_models, tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyError(3), IndexError(), RecursionError("deep"), MemoryError()])
-def test_whatever_a_load_raises_is_that_versions_reason(toy_models, tmp_path, monkeypatch, error):
+def test_any_error_of_loading_is_the_versions_reason(toy_models, tmp_path, monkeypatch, error):
     shutil.copytree(toy_models / "toy", tmp_path / "toy")
 
     def load(*arguments):
@@ -137,7 +137,7 @@ def test_a_running_server_goes_on_and_takes_a_version_whose_variables_come_late(
             return next((entry["state"] for entry in status if entry["version"] == str(version)), "")
 
         assert answer() == 2.0
-        # As a copy brings them: the graph first, the variables later.
+        # In the order of a copy: the graph first, the variables later.
         (models / "toy" / "2").mkdir()
         shutil.copy(toy_models / "toy" / "2" / "saved_model.pb", models / "toy" / "2")
         wait_for(lambda: state(2) == "END")

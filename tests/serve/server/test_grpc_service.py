@@ -1,4 +1,4 @@
-"""The local server over gRPC, asked with the stubs that TensorFlow Serving's own protocol files generate."""
+"""The local server over gRPC, asked with the stubs that TensorFlow Serving's protocol files generate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tensorflow_serving.apis import (
 )
 
 from seis_tf.serve.local_server import running
-from seis_tf.serve.server.grpc_service import from_protos, to_proto
+from seis_tf.serve.server.grpc_service import to_proto
 from seis_tf.serve.server.servable import load_servable
 from seis_tf.settings.serving import BatchingSettings
 
@@ -82,7 +82,7 @@ def test_predict_answers_typed_values_of_every_output(prediction):
     assert list(answer.outputs["total"].float_val) == [3.5, 0.25]
     assert list(answer.outputs["twice"].int64_val) == [8, 14]
     assert list(answer.outputs["label"].string_val) == [b"even", b"odd"]
-    outputs = from_protos(answer.outputs)
+    outputs = {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
     assert outputs["total"].dtype == np.float32 and outputs["label"].tolist() == [b"even", b"odd"]
 
 
@@ -114,15 +114,18 @@ def test_status_and_metadata(prediction, service):
     message.model_spec.version.value = 9
     assert refusal(service.GetModelStatus, message) == ("NOT_FOUND", "Could not find version 9 of model toy")
 
-    wanted = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-    wanted.model_spec.name = "toy"
-    answer = prediction.GetModelMetadata(wanted)
+    query = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    query.model_spec.name = "toy"
+    answer = prediction.GetModelMetadata(query)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(signatures)
     info = signatures.signature_def["serving_default"].inputs["x"]
     assert info.dtype == types_pb2.DT_FLOAT and [dim.size for dim in info.tensor_shape.dim] == [-1, 4]
-    wanted.metadata_field[:] = ["else"]
-    assert refusal(prediction.GetModelMetadata, wanted) == ("INVALID_ARGUMENT", "Metadata field else is not supported")
+    query.metadata_field[:] = ["else"]
+    assert refusal(prediction.GetModelMetadata, query) == (
+        "INVALID_ARGUMENT",
+        "Metadata field else is not supported",
+    )
 
 
 def claim(*sizes: int, dtype=types_pb2.DT_FLOAT, **values) -> tensor_pb2.TensorProto:
@@ -147,7 +150,7 @@ def claim(*sizes: int, dtype=types_pb2.DT_FLOAT, **values) -> tensor_pb2.TensorP
         (request(x=np.zeros((1, 60_000), np.float32)), "INVALID_ARGUMENT", "[batch, 4], received [1, 60000]"),
         (request(x=np.zeros((1, 1_000_000), np.float32)), "RESOURCE_EXHAUSTED", ""),
         (request("picky", x=ZEROS + 500), "INVALID_ARGUMENT", "x: expected values below 100"),
-        # A few bytes that claim to be 16 GB, and values that don't fill the shape.
+        # A message of a few bytes that states a shape of 16 GB, and too few values for the shape.
         (request(x=claim(10**9, 4, float_val=[1.0])), "INVALID_ARGUMENT", "x: expected at most 1000000 bytes"),
         (request(x=claim(-1, 4, float_val=[1.0])), "INVALID_ARGUMENT", "x: expected a shape without negative sizes"),
         (request(x=claim(-1, 4, tensor_content=bytes(16))), "INVALID_ARGUMENT", "negative sizes, received [-1, 4]"),
@@ -187,8 +190,8 @@ def test_what_is_not_served_says_so(prediction, service):
 
 def test_concurrent_calls_get_their_own_answers(channel, toy_models):
     async def main(target: str) -> list[float]:
-        async with grpc.aio.insecure_channel(target) as own:
-            stub = prediction_service_pb2_grpc.PredictionServiceStub(own)
+        async with grpc.aio.insecure_channel(target) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             calls = [stub.Predict(request(x=np.full((1, 4), index, np.float32))) for index in range(100)]
             answers = await asyncio.gather(*calls)
         return [answer.outputs["y"].float_val[3] for answer in answers]
@@ -199,10 +202,10 @@ def test_concurrent_calls_get_their_own_answers(channel, toy_models):
 
 def test_a_stopped_server_answers_what_is_under_way_first(toy_models):
     with running(toy_models, batching=BatchingSettings(delay_s=0.5)) as where:
-        own = grpc.insecure_channel(f"127.0.0.1:{where.grpc_port}")
-        call = prediction_service_pb2_grpc.PredictionServiceStub(own).Predict.future(request(x=ZEROS))
+        channel = grpc.insecure_channel(f"127.0.0.1:{where.grpc_port}")
+        call = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict.future(request(x=ZEROS))
         time.sleep(0.2)
-    with own:
+    with channel:
         assert call.result(timeout=10).outputs["y"].float_val[0] == 3.0
 
 

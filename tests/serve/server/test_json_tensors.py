@@ -1,4 +1,4 @@
-"""TensorFlow Serving's JSON for tensors: whatever comes is read or refused in words, and what is written reads back."""
+"""TensorFlow Serving's JSON for tensors: any input is read or refused with a message; what is written reads back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of web pages from elsewhere are refused on every route; programs, and the page itself, are answered."""
+"""Requests of other sites' web pages are refused on every route; programs and the server's page are answered."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def ask(where, method: str = "POST", path: str = "/v1/models/toy:predict", body:
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_no_route_answers_a_page_of_another_site(where, method, path):
     for headers in (
-        {"Host": "evil.example"},  # DNS rebinding: the page's own name, this server's address
+        {"Host": "evil.example"},  # DNS rebinding: the page's name, this server's address
         {"Host": f"127.0.0.1.evil.example:{where.rest_port}"},
         {"Host": "localhost@evil.example"},
         {"Host": ""},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},  # a sandboxed frame, a local file
-        {"Origin": "http://localhost:1"},  # another server of this machine
+        {"Origin": "http://localhost:1"},  # another server on this machine
         {"Origin": f"http://127.0.0.1.evil.example:{where.rest_port}"},
         {"Origin": "http://[", "Content_Type": "text/plain"},
     ):
@@ -61,10 +61,10 @@ def test_no_route_answers_a_page_of_another_site(where, method, path):
 
 
 def test_a_simple_form_of_another_site_without_origin_is_refused(where):
-    # What a page may send without asking first, by a browser that names no origin but the relation.
+    # Requests that need no preflight, from a browser that sends Sec-Fetch-Site but no Origin.
     status, content = ask(where, Content_Type="text/plain", Sec_Fetch_Site="cross-site")
     assert status == 403 and "Sec-Fetch-Site: expected same-origin or none" in content
-    # A link from elsewhere to the page may be followed.
+    # Links on other sites to the page work.
     assert ask(where, "GET", "/", Sec_Fetch_Site="cross-site")[0] == 200
 
 
@@ -111,7 +111,7 @@ def check(host: str, *, listens: str, origin: str | None = None) -> bool:
 def test_the_names_follow_from_the_address():
     assert check("10.0.0.5:8501", listens="10.0.0.5") and check("lab.example", listens="lab.example")
     assert not check("10.0.0.6:8501", listens="10.0.0.5")
-    # Everywhere: by any number, since rebinding needs a name, and by the machine's name.
+    # On all addresses: any numeric address, as DNS rebinding needs a name, and the machine's name.
     for host in ("10.0.0.6:8501", "[fe80::1]:8501", socket.gethostname(), "localhost"):
         assert check(host, listens="0.0.0.0") and check(host, listens="::")
         assert check(host, listens="0.0.0.0", origin=f"http://{host.lower()}")

@@ -24,7 +24,7 @@ from seis_tf.serve.local_server import running
 from seis_tf.serve.server import json_requests
 from seis_tf.serve.server.batching import Batcher, read_batching
 from seis_tf.serve.server.errors import Refused
-from seis_tf.serve.server.models import read_wanted
+from seis_tf.serve.server.models import read_configs
 from seis_tf.settings.serving import BatchingSettings, ServerSettings
 
 
@@ -140,9 +140,9 @@ def test_a_signature_without_batch_takes_a_scalar(client):
 def test_version_label_latest_and_zero(client):
     body = {"instances": [[0, 0, 0, 0]]}
     base = "/v1/models/toy"
-    wanted = {"": 3.0, "/versions/1": 2.0, "/versions/2": 3.0, "/versions/0": 3.0}
-    wanted |= {"/labels/stable": 2.0, "/labels/canary": 3.0}
-    for path, value in wanted.items():
+    values = {"": 3.0, "/versions/1": 2.0, "/versions/2": 3.0, "/versions/0": 3.0}
+    values |= {"/labels/stable": 2.0, "/labels/canary": 3.0}
+    for path, value in values.items():
         assert ask(client, body, f"{base}{path}:predict").json()["predictions"][0][0] == value, path
 
 
@@ -190,6 +190,30 @@ def test_wrong_paths_and_methods_are_malformed(client):
     assert "Malformed request" in error(ask(client, {}, "/v1/models/toy/versions/one:predict"), 400)
     assert error(client.get("/elsewhere"), 404) == "GET /elsewhere: Not Found"
     assert error(ask(client, {}, "/v1/models/toy:classify"), 501) == "classify: this server answers predict only"
+
+
+def test_every_described_path_answers_in_the_described_form(client):
+    """Answers have the media type and the required keys of their schema; other parts of it are not compared."""
+    described = client.get("/openapi.json").json()
+    assert described["openapi"] == "3.1.0"
+    values = {"name": "toy", "version": 1, "label": "stable"}
+    paths = {path: methods for path, methods in described["paths"].items() if not path.startswith("/page/")}
+    assert len(paths) == 10  # predict, status and metadata for three ways to name a version, and the counts
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            names = re.findall(r"{(\w+)}", path)
+            assert [parameter["name"] for parameter in operation.get("parameters", [])] == names
+            body = '{"instances": [[0, 0, 0, 0]]}' if method == "post" else None
+            answer = client.request(method, path.format(**values), content=body)
+            (media_type, content), *_ = operation["responses"][str(answer.status_code)]["content"].items()
+            assert answer.headers["content-type"].split(";")[0] == media_type
+            required = content["schema"].get("required", [])
+            assert not required or set(required) <= set(answer.json())
+            assert "oneOf" not in content["schema"] or list(answer.json()) == ["predictions"]
+            missing = client.request(method, path.format(**values | {"name": "none"}), content=body)
+            if names:
+                (_, refused), *_ = operation["responses"][str(missing.status_code)]["content"].items()
+                assert refused["schema"]["required"] == list(missing.json()) == ["error"]
 
 
 # Bad input
@@ -312,10 +336,10 @@ def test_requests_are_counted_under_tensorflow_servings_names(client):
     assert (
         ':tensorflow:serving:request_latency_bucket{API="Predict",entrypoint="REST",le="10.0",model_name="toy"}' in text
     )
-    assert "none" not in text  # else anybody could fill the memory with made-up names
+    assert "none" not in text  # else clients could fill the memory with invented names
 
 
-# Versions that come and go
+# Versions are added and removed
 
 
 def wait_for(condition, seconds: float = 20.0) -> None:
@@ -403,7 +427,7 @@ def test_which_versions_a_folder_asks_for(toy_models, tmp_path):
     shutil.copytree(toy_models / "toy", tmp_path / "toy")
     (tmp_path / "toy" / ".unpublished-3").mkdir()
     (tmp_path / "notes").mkdir()
-    assert {name: wanted.versions for name, wanted in read_wanted(tmp_path).items()} == {"toy": [2]}
+    assert {name: config.versions for name, config in read_configs(tmp_path).items()} == {"toy": [2]}
     for policy, versions in {
         "latest { num_versions: 2 }": [1, 2],
         "all {}": [1, 2],
@@ -411,12 +435,12 @@ def test_which_versions_a_folder_asks_for(toy_models, tmp_path):
     }.items():
         config = f'config {{ name: "t" base_path: "/models/toy" model_version_policy {{ {policy} }} }}'
         (tmp_path / "models.config").write_text(f"model_config_list {{ {config} }}")
-        assert read_wanted(tmp_path)["t"].versions == versions
+        assert read_configs(tmp_path)["t"].versions == versions
     (tmp_path / "models.config").write_text("nonsense")
     with pytest.raises(ValueError, match=r"models\.config: expected a ModelServerConfig in text form, received"):
-        read_wanted(tmp_path)
+        read_configs(tmp_path)
     with pytest.raises(ValueError, match="nowhere: expected a folder of models, received none"):
-        read_wanted(tmp_path / "nowhere")
+        read_configs(tmp_path / "nowhere")
 
 
 def test_what_is_no_folder_of_models_is_named(toy_models, tmp_path, tiny_waveforms):
@@ -434,15 +458,15 @@ def test_what_is_no_folder_of_models_is_named(toy_models, tmp_path, tiny_wavefor
         with pytest.raises(ValueError, match=re.escape(expected)), running(folder, grpc_port=None):
             pass
     with pytest.raises(ValueError, match="expected a folder of models, received a file"):
-        read_wanted(tmp_path / "run" / "model.keras")
-    assert read_wanted(tmp_path / "empty") == {}  # models may come later
+        read_configs(tmp_path / "run" / "model.keras")
+    assert read_configs(tmp_path / "empty") == {}  # models may come later
 
 
 # Batching
 
 
 class Slow:
-    """A signature that takes its time, and counts how it was called."""
+    """A slow signature that notes the size of each call."""
 
     batched = True
 
@@ -459,7 +483,7 @@ class Slow:
 
 
 def batch(signature, values, settings: BatchingSettings, timeout_s: float = 10.0):
-    """Asks for all values at once; answers or errors in order."""
+    """Sends all values together; answers or errors in order."""
     from concurrent.futures import ThreadPoolExecutor
 
     async def main():
@@ -504,7 +528,7 @@ def test_a_batch_ends_at_an_allowed_size_where_filling_up_would_cost_more():
     settings = BatchingSettings(max_batch_size=16, allowed_sizes=(1, 4, 8, 16))
     answers = batch(signature, [(float(index), 1) for index in range(9)], settings)
     assert [answer["y"][0, 0] for answer in answers] == [index + 1 for index in range(9)]
-    assert signature.sizes == [8, 1]  # 9 of 16 would be nearly half in vain
+    assert signature.sizes == [8, 1]  # a batch of 9 padded to 16 would be nearly half padding
     signature.sizes.clear()
     batch(signature, [(0.0, 1)] * 13, settings)
     assert signature.sizes == [16]
@@ -519,7 +543,7 @@ def test_a_full_queue_and_a_passed_deadline_are_refused():
     assert late.code == "DEADLINE_EXCEEDED" and late.http_status == 504
 
 
-def test_a_delay_waits_for_company_but_not_for_more_than_a_batch():
+def test_a_delay_waits_for_further_requests_but_not_beyond_a_full_batch():
     signature = Slow()
 
     async def main():
@@ -581,7 +605,7 @@ def test_large_requests_under_the_exported_batching_are_answered_row_by_row_and_
         for count in (32, 33, 70):
             assert ask(client, {"instances": x[:count]}).json()["predictions"] == alone[:count]
         assert len(ask(client, {"instances": x[:4096]}).json()["predictions"]) == 4096
-        # SharedBatchScheduler's words.
+        # The message of SharedBatchScheduler.
         message = error(ask(client, {"instances": x}), 400)
         assert message.startswith("Task size 4097 is larger than maximum input batch size 4096")
     (tmp_path / "batching.config").write_text("max_batch_size { value: 32 }")
@@ -643,8 +667,8 @@ def test_a_signal_ends_the_command_gracefully(models, number):
     command = [sys.executable, "-c", program, "serve", str(models), "--rest-port", "0", "--grpc-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            told = process.stdout.readline()
-            url = re.fullmatch(r"page and REST at (\S+), gRPC at 127\.0\.0\.1:\d+; Ctrl-C stops\n", told)[1]
+            line = process.stdout.readline()
+            url = re.fullmatch(r"page and REST at (\S+), gRPC at 127\.0\.0\.1:\d+; Ctrl-C stops\n", line)[1]
             assert httpx.get(url + "/v1/models/toy").status_code == 200
             process.send_signal(number)
             _, errors = process.communicate(timeout=30)
@@ -664,7 +688,7 @@ def test_large_bodies_of_all_clients_together_are_limited(models):
     with running(models, grpc_port=None, max_held_mb=1) as where:
         with send(600_000), send(600_000) as second:
             assert second.recv(1000).startswith(b"HTTP/1.1 503 ")
-        # What was held for clients that are gone is free again.
+        # Memory for clients that have gone is free again.
         wait_for(lambda: ask_at(where.url, b" " * 800_000 + b'{"instances": [[0, 0, 0, 0]]}') == 200)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM ends the server, whatever hangs: a real process, and a pipe that nobody writes to."""
+"""SIGTERM ends the server even where a part of it hangs: a real process that reads a pipe without a writer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-# The server with one of its parts replaced by a function that waits for the pipe.
+# The server with one function replaced by one that reads the pipe.
 SERVER = """
 import os, sys
 from pathlib import Path
@@ -51,7 +51,7 @@ QUESTIONS = {
 
 @pytest.fixture
 def folder(toy_models, tmp_path) -> Path:
-    """A model that says it takes waveforms, and a pipe."""
+    """A model whose metadata say that it takes waveforms, and a pipe."""
     import os
 
     version = tmp_path / "models" / "toy" / "1"
@@ -64,7 +64,7 @@ def folder(toy_models, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(("what", "status"), [("nothing", 0), ("upload", 0), ("model", 1), ("file system", 1)])
-def test_the_server_ends_whatever_hangs(folder, what, status):
+def test_the_server_ends_though_a_part_hangs(folder, what, status):
     command = [sys.executable, "-c", SERVER, str(folder), what]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -75,7 +75,7 @@ def test_the_server_ends_whatever_hangs(folder, what, status):
                 time.sleep(0.02)
             process.send_signal(signal.SIGTERM)
             started = time.monotonic()
-            _, errors = process.communicate(timeout=30)  # for ever, if nothing were done about it
+            _, errors = process.communicate(timeout=30)  # without the forced end this would take for ever
             print(f"{what}: {time.monotonic() - started:.2f} s")
         finally:
             process.kill()
@@ -89,4 +89,4 @@ def send(url: str, what: str) -> None:
         if question is not None:
             httpx.post(url + path, json=question, headers={"x-requested-with": "seis-tf"}, timeout=60)
     except httpx.HTTPError:
-        pass  # the server went away
+        pass  # the server has ended
