@@ -113,21 +113,18 @@ def train(
         return load_run(out)
     inputs = tasks.fit_inputs(job, dataset)
     models = [tasks.build(job.model, config.info, seed=member.seed, l2=job.training.l2) for member in inputs.members]
-    check(models, inputs.members, job.training, inputs.metrics)
+    check(models, inputs, job.training)
     # Nothing is written for a job that can't be trained.
     out.mkdir(parents=True, exist_ok=True)
     _write_config(out, config)
     checkpoint = _Checkpoint(out, on_epoch)
     try:
-        done = fit(
-            models, inputs.data, inputs.members, job.training, inputs.loss,
-            metrics=inputs.metrics, progress=progress, on_epoch=checkpoint,
-        )  # fmt: skip
+        done = fit(models, inputs, job.training, progress=progress, on_epoch=checkpoint)
     except KeyboardInterrupt:
         checkpoint.save()
         raise
     except NotFiniteError as error:
-        raise ValueError(f"{out}: {error.told(tasks.record_names(dataset, error.rows))}") from error
+        raise ValueError(f"{out}: {error.message(tasks.record_names(dataset, error.rows))}") from error
     finally:
         checkpoint.writer.close()
     _finish(out, models, done)

@@ -6,7 +6,6 @@ The one place that knows both jobs: `train`, the studies and `tune` come through
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -17,22 +16,11 @@ from seis_tf.dataset import shards, tables
 from seis_tf.dataset.dataset_info import DatasetInfo
 from seis_tf.settings.networks import NetworkSettings
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Data, Member, Metric
-from seis_tf.training.stack import Loss
+from seis_tf.training.inputs import FitInputs, Member
 from seis_tf.training.task import Network, Task
 from seis_tf.waveforms.task import TASK as WAVEFORMS
 
 TASKS: dict[str, Task] = {task.name: task for task in (WAVEFORMS, DART)}
-
-
-@dataclass(frozen=True)
-class FitInputs:
-    """All that `fit` is called with."""
-
-    data: Data
-    members: list[Member]
-    loss: Loss
-    metrics: dict[str, Metric]
 
 
 def task_of(model: NetworkSettings) -> Task:
@@ -68,9 +56,10 @@ def load_table(
         dataset: the data set's folder.
         splits: that are read.
         extra: further features.
+        filled: whether each of the splits must hold records.
 
     Raises:
-        ValueError: the model is not for the data set's task; one of the splits is empty and should be `filled`.
+        ValueError: the model is not for the data set's task; one of the splits is empty and must be `filled`.
     """
     task = task_of(job.model)
     shards.open_dataset(dataset, task=task.name)

@@ -74,7 +74,7 @@ def test_noise_is_drawn_anew_only_where_the_wave_without_it_is_known(tiny_dart, 
     # Said once, and the run holds what was done, not what was asked for.
     assert run.config.job.training.redraw_noise is None and run.config.job.training.buoy_dropout == 0.3
     with pytest.warns(UserWarning, match=words):  # also where there is no run: compare, learning-curve, tune
-        tasks.task_of(job, tiny_dart)
+        tasks.possible_job(job, load_dataset(tiny_dart))
     assert tasks.possible_job(MLP, load_dataset(tiny_waveforms)) is MLP
 
 

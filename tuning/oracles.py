@@ -16,7 +16,7 @@ from keras_tuner.src import utils
 from keras_tuner.src.engine import conditions
 
 from seis_tf.files import write_atomically
-from seis_tf.training.loop import smaller_is_better
+from seis_tf.training.scores import smaller_is_better
 
 TUNERS = ("random", "bayesian", "hyperband")
 ENDED = ("COMPLETED", "FAILED")

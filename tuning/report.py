@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from seis_tf.evaluation.report import figures
 from seis_tf.evaluation.report.page import KeyNumber, Picture, Report, Section, Table, write_report
-from seis_tf.training.loop import smaller_is_better
+from seis_tf.training.scores import smaller_is_better
 from seis_tf.tuning.settings import SearchSettings
 
 _FEW = 8  # different values up to which they stand beside each other

@@ -17,8 +17,10 @@ from seis_tf import tasks
 from seis_tf.dataset import tables
 from seis_tf.evaluation.stats import folds
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Data, Member, best_row, fit
+from seis_tf.training.inputs import Data, FitInputs, Member
+from seis_tf.training.loop import fit
 from seis_tf.training.progress import Progress
+from seis_tf.training.scores import best_row
 
 # Settings that are values of the compiled step, not a part of it: trials that differ in these only share a stack.
 VALUES = {"learning_rate", "l2", "seed", "loss"}
@@ -123,14 +125,11 @@ class Trainer:
         built = {seed: tasks.build(job.model, info, seed=seed) for seed in {member.seed for member in members}}
         size = len(members) // len(group)
         settings = job.training.model_copy(update={"monitor": self.objective, "early_stopping": None, "members": 1})
-        train = self.cuts[0][0]
+        loss = self.task.loss(self.table, job, self.cuts[0][0])
         done = fit(
             [built[member.seed] for member in members],
-            self._data_of(job),
-            members,
+            FitInputs(self._data_of(job), members, loss, self.task.metrics),
             settings,
-            self.task.loss(self.table, job, train),
-            metrics=self.task.metrics,
             progress=self._stand(group),
             on_epoch=lambda progress: on_epoch(group, progress),
             failed_go_on=True,  # one trial's failure is not that of the others in its stack

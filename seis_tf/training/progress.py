@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from seis_tf.files import write_atomically
-from seis_tf.training.stack import StackState
+from seis_tf.training.state import StackState
 
 
 @dataclass

@@ -16,8 +16,7 @@ from seis_tf.dataset.shards import DatasetInfo
 from seis_tf.dataset.tables import Table
 from seis_tf.settings.networks import NetworkSettings
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Data, Metric
-from seis_tf.training.stack import Loss
+from seis_tf.training.inputs import Data, Loss, Metric
 
 
 @dataclass(frozen=True)

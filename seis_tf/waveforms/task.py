@@ -13,7 +13,7 @@ from seis_tf.dataset.tables import Table
 from seis_tf.settings.networks import CnnSettings, MlpSettings
 from seis_tf.settings.training import TrainJob
 from seis_tf.training import losses
-from seis_tf.training.loop import Data
+from seis_tf.training.inputs import Data
 from seis_tf.training.task import Network, Task
 from seis_tf.waveforms.networks import cnn, cnn_parameters, mlp, mlp_parameters
 from seis_tf.waveforms.training_data import classification_data
