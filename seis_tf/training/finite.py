@@ -111,7 +111,7 @@ def _failing_alone(step: Batches, member: int, places: np.ndarray, is_finite: Ca
 
 
 def _alone(step: Batches, member: int, place: int) -> Batches:
-    """One step with one record of the batch; the other places repeat it, as 0 times a value that is not finite is NaN."""
+    """One step with one record: the other places repeat it, as 0 times a value that is not finite would be NaN."""
 
     def repeated(values: np.ndarray) -> np.ndarray:
         values = values.copy()

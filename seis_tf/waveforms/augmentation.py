@@ -77,6 +77,7 @@ def shift(waveforms: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
 
 
 def rms(waveforms: tf.Tensor) -> tf.Tensor:
+    """Standard deviation about the mean [record, 1] of waveforms [record, sample] of any finite float32 values."""
     # Of the waveform over its peak: the square of a sample above 1.8e19 is no float32, nor is that of one below 1e-23.
     peak = tf.reduce_max(tf.abs(waveforms), axis=-1, keepdims=True)
     scaled = tf.math.divide_no_nan(waveforms, peak)

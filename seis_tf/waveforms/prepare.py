@@ -13,7 +13,7 @@ from seis_tf.dataset import examples
 from seis_tf.dataset.dataset_info import DatasetInfo
 from seis_tf.dataset.shard_task import Batch
 from seis_tf.dataset.splits import check_classes, split_records
-from seis_tf.dataset.writer import Note, Progress, plan, rejections_first, write_dataset
+from seis_tf.dataset.writer import DatasetPlan, Note, Progress, plan, rejections_first, write_dataset
 from seis_tf.settings.data import SplitSettings, WaveformJob
 from seis_tf.waveforms import lengths, loading, source_record, sources
 from seis_tf.waveforms.features import waveform_features
@@ -91,9 +91,9 @@ def prepare_waveforms(
             and stored in the data set's job.
         processes: worker processes; the bytes written do not depend on it.
         simulated: whether the records are simulated; by default what `simulated.json` in the source says.
-        progress: told the records done and the records in all.
-        note: told what the user should know of how the records are taken (`source_notes.py`), what was taken from an
-            earlier run, and what of it was tried again.
+        progress: called with the records done and the records in all.
+        note: called with what the user should know of how the records are taken (`source_notes.py`), what was taken
+            from an earlier run, and what of it was tried again.
 
     Returns:
         What `dataset.json` says.
@@ -132,7 +132,8 @@ def prepare_waveforms(
         "simulated": (Path(source) / "simulated.json").is_file() if simulated is None else simulated,
         "fingerprint": fingerprint,
     }
-    return write_dataset(out, tasks, header, rejected, job.shards.max_rejected, processes, progress, note)
+    planned = DatasetPlan(tasks, header, job.shards.max_rejected, rejected)
+    return write_dataset(out, planned, processes=processes, progress=progress, note=note)
 
 
 def _split_records(records: list[source_record.SourceRecord], job: WaveformJob) -> dict[str, list]:
@@ -149,10 +150,10 @@ def _check_plan(
     by_split: dict[str, list[source_record.SourceRecord]], class_names: tuple[str, ...], split: SplitSettings
 ) -> None:
     """Refuses a split that will lack a class before anything is read."""
-    counts = {name: Counter(record.class_name for record in found) for name, found in by_split.items()}
+    counts = {name: Counter(record.class_name for record in chosen) for name, chosen in by_split.items()}
     groups: dict[str, dict[str, int]] = {name: {} for name in class_names}
-    for name, found in by_split.items():
-        for class_name, _ in {(record.class_name, record.group) for record in found}:
+    for name, chosen in by_split.items():
+        for class_name, _ in {(record.class_name, record.group) for record in chosen}:
             groups[class_name][name] = groups[class_name].get(name, 0) + 1
     check_classes(counts, class_names, groups, split)
 

@@ -54,11 +54,13 @@ def _arguments(settings: MlpSettings | CnnSettings) -> dict[str, Any]:
 TASK = Task(
     name="waveforms",
     networks={
-        "mlp": Network(MlpSettings, _mlp, lambda own, info: mlp_parameters(*_sizes(info), own.hidden)),
+        "mlp": Network(MlpSettings, _mlp, lambda settings, info: mlp_parameters(*_sizes(info), settings.hidden)),
         "cnn": Network(
             CnnSettings,
             _cnn,
-            lambda own, info: cnn_parameters(*_sizes(info), own.filters, own.kernel, own.pool, own.stem, own.dense),
+            lambda settings, info: cnn_parameters(
+                *_sizes(info), settings.filters, settings.kernel, settings.pool, settings.stem, settings.dense
+            ),
         ),
     },
     features=features,

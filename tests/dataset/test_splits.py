@@ -126,7 +126,7 @@ def test_a_pure_test_set_is_a_data_set_that_is_judged_and_not_trained_on(pure, t
         "prepare the data set without --all-to"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
-        tasks.task_of(job, pure)
+        tasks.fit_inputs(job, pure)
     with pytest.raises(ValueError, match=re.escape(message)):
         pipeline.records(pure, "train", ("label",), 8)
     run = untrained_run(tmp_path / "run", tiny_waveforms, job)

@@ -39,7 +39,7 @@ def _classifier(info: shards.DatasetInfo, *, members: int = 1, temperature: floa
     job = info.job | {"record": info.job["record"] | record, "spectrogram": info.job["spectrogram"] | spectrogram}
     info = info.model_copy(update={"job": job | changes})
     models = [tasks.build(MLP.model, info, seed=seed) for seed in range(members)]
-    return Classifier(runs._ensemble(models), info, temperature)
+    return Classifier(runs.ensemble(models), info, temperature)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def _forecaster(info: shards.DatasetInfo, members: int = 1, *, use_mask: bool = 
     models = [tasks.build(settings, info, seed=seed) for seed in range(members)]
     for model in models:
         model.layers[-1].bias.assign([0.5, 0.0, 2.0])
-    return Forecaster(runs._ensemble(models), info, intervals)
+    return Forecaster(runs.ensemble(models), info, intervals)
 
 
 def _levels(count: int = 4) -> np.ndarray:
