@@ -36,6 +36,8 @@ def records(
 ) -> Dataset:
     """Batches of parsed records, as on disk.
 
+    The call of users' own training scripts: its options are those of `tf.data`, each with a default.
+
     Args:
         folder: the data set.
         split: "train", "valid" or "test".

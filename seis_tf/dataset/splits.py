@@ -118,7 +118,7 @@ def _neediest(candidates: Sequence[Split], lacks: Sequence[Mapping[Split, float]
     of_class = lacks[-1]
     if any(of_class[split] >= records for split in candidates):
         return max(candidates, key=of_class.__getitem__)
-    lacking = [split for split in candidates if of_class[split] > 0] or list(candidates)
+    lacking: list[Split] = [split for split in candidates if of_class[split] > 0] or list(candidates)
     return max(lacking, key=lambda split: (sum(each[split] for each in lacks), of_class[split]))
 
 

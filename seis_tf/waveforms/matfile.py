@@ -151,6 +151,8 @@ def write_mat(
 ) -> None:
     """Writes the matrix, one record a column, so that `read_mat` and the exercise's own scripts read it.
 
+    It has an argument for each variable of the file.
+
     Args:
         path: of the `.mat` file.
         spectrograms: [record, frequency, time].

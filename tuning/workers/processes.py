@@ -80,7 +80,10 @@ class WorkerProcesses:
 
 
 def _work(dataset, out, settings, address, space_file, timeout_s, minutes, at_once, quiet, worker_id) -> None:
-    """A worker process: one line and status 1 where it can't go on."""
+    """A worker process: one line and status 1 where it can't go on.
+
+    Its arguments are those of `run_worker`, as plain values that a spawned process can be sent.
+    """
     if quiet:
         startup.load_tensorflow()
     from seis_tf.tuning.workers import worker
