@@ -14,7 +14,7 @@ from seis_tf.dataset.dataset_info import DatasetInfo
 from seis_tf.dataset.shard_task import Batch
 from seis_tf.dataset.splits import check_classes, split_records
 from seis_tf.dataset.writer import DatasetPlan, Note, Progress, plan, rejections_first, write_dataset
-from seis_tf.settings.data import SplitSettings, WaveformJob
+from seis_tf.settings.data import SpectrogramSettings, SplitSettings, WaveformJob
 from seis_tf.waveforms import lengths, loading, source_record, sources
 from seis_tf.waveforms.features import waveform_features
 from seis_tf.waveforms.source_notes import notes_on
@@ -118,22 +118,24 @@ def prepare_waveforms(
     record_bytes = 256 + 4 * sum(int(np.prod(f.shape, dtype=int)) for f in features)
     tasks = plan("waveforms", out, by_split, encoder, record_bytes, job.shards.shard_mb, sources.source_fingerprint)
     fingerprint = sources.source_fingerprint(records)
-    units = {"waveform": "source units", "frequency": "Hz", "time": "s", "snr_db": "dB"}
-    units["spectrogram"] = f"{'log10 of ' if job.spectrogram.log else ''}source units^2" + (
-        "/Hz" if job.spectrogram.scaling == "density" else ""
-    )
     header = {
         "task": "waveforms",
         "features": features,
         "class_names": class_names,
         "sampling_rate_hz": rate,
-        "units": units,
+        "units": _units(job.spectrogram),
         "job": job.model_dump(mode="json"),
         "simulated": (Path(source) / "simulated.json").is_file() if simulated is None else simulated,
         "fingerprint": fingerprint,
     }
     planned = DatasetPlan(tasks, header, job.shards.max_rejected, rejected)
     return write_dataset(out, planned, processes=processes, progress=progress, note=note)
+
+
+def _units(settings: SpectrogramSettings) -> dict[str, str]:
+    power = "source units^2/Hz" if settings.scaling == "density" else "source units^2"
+    units = {"waveform": "source units", "frequency": "Hz", "time": "s", "snr_db": "dB"}
+    return units | {"spectrogram": f"log10 of {power}" if settings.log else power}
 
 
 def _split_records(records: list[source_record.SourceRecord], job: WaveformJob) -> dict[str, list]:
