@@ -34,7 +34,8 @@ from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.settings.training import TrainJob
 from seis_tf.synthetic.labquakes import write_labquakes
-from seis_tf.training.loop import Member, fit
+from seis_tf.training.inputs import FitInputs, Member
+from seis_tf.training.loop import fit
 from seis_tf.waveforms import training_data as waveform_training
 from seis_tf.waveforms.prepare import prepare_waveforms
 
@@ -137,7 +138,8 @@ def measure(tree: dict, data_changes: dict, table: tables.Table, seeds: int) -> 
         members = [Member(train, valid, seed) for seed in range(seeds)]
         models = [tasks.build(job.model, table.info, seed=seed, l2=job.training.l2) for seed in range(seeds)]
         task = tasks.task_of(job.model)
-        done = fit(models, data, members, job.training, task.loss(table, job, train), metrics=task.metrics)
+        inputs = FitInputs(data, members, task.loss(table, job, train), task.metrics)
+        done = fit(models, inputs, job.training)
         answers = done.stack.predict(
             done.state, [data.inputs[0]], rows=np.tile(test.astype(np.int32), (len(members), 1))
         )

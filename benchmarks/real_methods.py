@@ -24,7 +24,8 @@ from seis_tf.dataset import tables
 from seis_tf.settings.base import merge
 from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Member, fit
+from seis_tf.training.inputs import FitInputs, Member
+from seis_tf.training.loop import fit
 from seis_tf.waveforms import training_data as waveform_training
 
 # The coarse spectrograms have 65 x 101 cells in both data sets. The fine one of `field` has 0.5 Hz instead of 1.3 Hz
@@ -95,7 +96,7 @@ def network(tree: dict, choice_epochs: int) -> Callable[[tables.Table, np.ndarra
         data = waveform_training.classification_data(table, settings, train)
         model = tasks.build(job.model, table.info, seed=seed, l2=settings.l2)
         loss = tasks.task_of(job.model).loss(table, job, train)
-        done = fit([model], data, [Member(train, test[:0], seed)], settings, loss)
+        done = fit([model], FitInputs(data, [Member(train, test[:0], seed)], loss), settings)
         return done.stack.predict(done.state, [data.inputs[0]], rows=test[None].astype(np.int32))[0]
 
     return answer

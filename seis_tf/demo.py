@@ -38,7 +38,7 @@ def demo(out: Path, say: Say) -> Path:
 
     Args:
         out: a folder that is made anew; only one that the demo itself made is replaced.
-        say: told what happens.
+        say: called with a line on each part that is done.
 
     Returns:
         The path of the page.
@@ -143,9 +143,9 @@ def serving_part(out: Path) -> Part:
         answer = client.predict({"waveform": waveform[None]})
     part.lines.append(f"Over REST, the record {record} is {answer['class_name'][0]}.")
     event = next((out / "fakequakes" / "raw").iterdir())
-    told = json.loads((event / "event.json").read_text())
+    event_info = json.loads((event / "event.json").read_text())
     answers = prediction.predict(
-        models / "fakequakes", [str(event)], origin_time=told["origin_time"], figures=out / "event-figures"
+        models / "fakequakes", [str(event)], origin_time=event_info["origin_time"], figures=out / "event-figures"
     )
     part.answer = json.dumps(rows.rows(answers)[0], indent=1, default=str)
     part.lines.append("Below: the answer for one earthquake's raw buoy files, tides included.")

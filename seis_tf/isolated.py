@@ -77,7 +77,7 @@ def call(function: Callable[..., Result], *args: Any, seconds: float = 20.0, mem
 def stop() -> None:
     """Kills all children; who waits for one gets `NoAnswer`. The next call starts a new one."""
     with _lock:
-        idle, busy = list(_idle), _workers.difference(_idle)
+        idle, busy = list(_idle), at_work()
         _idle.clear()
     for worker in busy:
         worker.kill()  # its caller does the rest
@@ -155,6 +155,11 @@ class _Worker:
 _lock = threading.RLock()
 _workers: set[_Worker] = set()
 _idle: list[_Worker] = []
+
+
+def at_work() -> set[_Worker]:
+    """The child processes that a call is waiting for."""
+    return _workers.difference(_idle)
 
 
 def _take() -> _Worker:

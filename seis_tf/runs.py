@@ -95,7 +95,7 @@ def train(
         job: model and training settings.
         out: the run folder; must be empty, unless `resume`.
         resume: go on with an interrupted run of the same job and data.
-        on_epoch: told the progress after each epoch.
+        on_epoch: called with the progress after each epoch.
 
     Returns:
         The finished run.
@@ -113,21 +113,18 @@ def train(
         return load_run(out)
     inputs = tasks.fit_inputs(job, dataset)
     models = [tasks.build(job.model, config.info, seed=member.seed, l2=job.training.l2) for member in inputs.members]
-    check(models, inputs.members, job.training, inputs.metrics)
+    check(models, inputs, job.training)
     # Nothing is written for a job that can't be trained.
     out.mkdir(parents=True, exist_ok=True)
     _write_config(out, config)
     checkpoint = _Checkpoint(out, on_epoch)
     try:
-        done = fit(
-            models, inputs.data, inputs.members, job.training, inputs.loss,
-            metrics=inputs.metrics, progress=progress, on_epoch=checkpoint,
-        )  # fmt: skip
+        done = fit(models, inputs, job.training, progress=progress, on_epoch=checkpoint)
     except KeyboardInterrupt:
         checkpoint.save()
         raise
     except NotFiniteError as error:
-        raise ValueError(f"{out}: {error.told(tasks.record_names(dataset, error.rows))}") from error
+        raise ValueError(f"{out}: {error.message(tasks.record_names(dataset, error.rows))}") from error
     finally:
         checkpoint.writer.close()
     _finish(out, models, done)
@@ -362,12 +359,12 @@ def _finish(out: Path, models: list[keras.Model], done: Fit) -> None:
     _write_history(out / "history.csv", done.progress.history)
     best = [int(epoch) for epoch in done.progress.best_epoch]
     write_json(out / "checkpoints" / "best.json", {"best_epoch": best, "kept": done.keep, "seconds": done.seconds})
-    _save_model(out / "checkpoints" / "last.keras", _ensemble(last))
-    _save_model(out / "model.keras", _ensemble(members))  # last: it is what says that the run is finished
+    _save_model(out / "checkpoints" / "last.keras", ensemble(last))
+    _save_model(out / "model.keras", ensemble(members))  # last: it is what says that the run is finished
     (out / "checkpoints" / "last.npz").unlink(missing_ok=True)
 
 
-def _ensemble(members: list[keras.Model]) -> keras.Model:
+def ensemble(members: list[keras.Model]) -> keras.Model:
     """One model, or a model that gives the outputs of all members [batch, member, ...]."""
     if len(members) == 1:
         return members[0]

@@ -6,10 +6,8 @@ The one place that knows both jobs: `train`, the studies and `tune` come through
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from seis_tf.dart.task import TASK as DART
@@ -17,22 +15,11 @@ from seis_tf.dataset import shards, tables
 from seis_tf.dataset.dataset_info import DatasetInfo
 from seis_tf.settings.networks import NetworkSettings
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Data, Member, Metric
-from seis_tf.training.stack import Loss
-from seis_tf.training.task import Network, Task
+from seis_tf.training.inputs import FitInputs, Member
+from seis_tf.training.task import Model, Network, Task
 from seis_tf.waveforms.task import TASK as WAVEFORMS
 
 TASKS: dict[str, Task] = {task.name: task for task in (WAVEFORMS, DART)}
-
-
-@dataclass(frozen=True)
-class FitInputs:
-    """All that `fit` is called with."""
-
-    data: Data
-    members: list[Member]
-    loss: Loss
-    metrics: dict[str, Metric]
 
 
 def task_of(model: NetworkSettings) -> Task:
@@ -68,9 +55,10 @@ def load_table(
         dataset: the data set's folder.
         splits: that are read.
         extra: further features.
+        filled: whether each of the splits must hold records.
 
     Raises:
-        ValueError: the model is not for the data set's task; one of the splits is empty and should be `filled`.
+        ValueError: the model is not for the data set's task; one of the splits is empty and must be `filled`.
     """
     task = task_of(job.model)
     shards.open_dataset(dataset, task=task.name)
@@ -81,13 +69,13 @@ def record_names(dataset: Path | str, rows: Sequence[int]) -> list[str]:
     """Which records these rows of a training are, with what is odd about their values."""
     names = ("record_id", "waveform", "spectrogram", "water_level_m")
     table = tables.load(dataset, ("train", "valid"), names)
-    found = []
+    names_and_values: list[str] = []
     for row in rows:
         values = next(table[name][row] for name in names[1:] if name in table.columns)
         odd = np.count_nonzero(~np.isfinite(values))
         about = f"{odd} values are not finite" if odd else f"largest value {np.abs(values).max():.3g}"
-        found.append(f"{table['record_id'][row]} ({about})")
-    return found
+        names_and_values.append(f"{table['record_id'][row]} ({about})")
+    return names_and_values
 
 
 def possible_job(job: TrainJob, info: DatasetInfo) -> TrainJob:
@@ -95,7 +83,7 @@ def possible_job(job: TrainJob, info: DatasetInfo) -> TrainJob:
     return task_of(job.model).possible_job(job, info)
 
 
-def build(settings: NetworkSettings, info: DatasetInfo, *, seed: int = 0, l2: float = 0.0) -> keras.Model:
+def build(settings: NetworkSettings, info: DatasetInfo, *, seed: int = 0, l2: float = 0.0) -> Model:
     """The network of these settings for this data set.
 
     Raises:

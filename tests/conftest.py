@@ -119,9 +119,7 @@ def write_tiny_waveforms(
         "simulated": True,
         "fingerprint": "of no source",
     }
-    return writer.write_dataset(
-        out, tasks, full | header, [], job.shards.max_rejected, processes=1, progress=lambda done, total: None
-    )
+    return writer.write_dataset(out, writer.DatasetPlan(tasks, full | header, job.shards.max_rejected))
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +175,7 @@ def tiny_dart(tmp_path_factory) -> Path:
         "fingerprint": "of no source",
     }
     tasks = writer.plan("dart", out, by_split, TinyEncoder(features), 300, 0.01)
-    writer.write_dataset(out, tasks, header, [], 0.0, processes=1, progress=lambda done, total: None)
+    writer.write_dataset(out, writer.DatasetPlan(tasks, header, 0.0))
     return out
 
 
@@ -248,7 +246,7 @@ def untrained_run():
         write_json(out / "config.json", config)
         rows = "".join(f"{k},1,0.5,0.75\n" for k in range(members))
         (out / "history.csv").write_text(f"member,epoch,loss,val_loss\n{rows}")
-        runs._ensemble(models).save(out / "model.keras")
+        runs.ensemble(models).save(out / "model.keras")
         return out
 
     return make

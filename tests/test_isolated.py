@@ -106,7 +106,7 @@ def test_stop_frees_who_waits():
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     # A child of an earlier test that is dead by now is replaced, and is not the one that is meant.
-    while not any(worker.alive() for worker in isolated._workers - set(isolated._idle)):
+    while not any(worker.alive() for worker in isolated.at_work()):
         time.sleep(0.01)
     isolated.stop()
     thread.join(20)

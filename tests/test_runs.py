@@ -20,6 +20,7 @@ from seis_tf.settings.networks import CnnSettings, Conv1dSettings, MlpSettings
 from seis_tf.settings.training import AugmentSettings, TrainingSettings, TrainJob
 from seis_tf.training import loop
 from seis_tf.training.loop import fit
+from seis_tf.training.stack import CompiledStack
 
 TRAINING = TrainingSettings(epochs=4, batch_size=16, learning_rate=0.01, seed=3, class_weights="balanced")
 MLP = TrainJob(model=MlpSettings(hidden=(4,), dropout=0.2), training=TRAINING)
@@ -98,7 +99,7 @@ def test_history_and_tensorboard_have_each_epoch(run):
 def test_a_run_is_what_fit_gives_and_comes_back_from_its_folder(run, tiny_waveforms):
     task = tasks.fit_inputs(MLP, tiny_waveforms)
     models = [tasks.build(MLP.model, run.config.info, seed=3)]
-    done = fit(models, task.data, task.members, MLP.training, task.loss, metrics=task.metrics)
+    done = fit(models, task, MLP.training)
     assert_same_weights(weights(run), done.model(0, models[0]).get_weights())
     again = load_run(run.folder)
     assert (again.config, again.history, again.members) == (run.config, run.history, 1)
@@ -142,25 +143,18 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(run, tiny_waveform
 
 
 def test_ctrl_c_loses_no_epoch_wherever_it_comes(run, tiny_waveforms, tmp_path, monkeypatch):
-    # In the middle of the third epoch: its weights are there, its scores are not.
-    scores, calls = loop._Loop._scores, []
+    # In the middle of the third epoch: first its weights are there and its scores are not, then its scores are and
+    # whether it is the best is not. Both checks before the training ask once which scores are the better ones.
+    for place, name, at_call in ((CompiledStack, "predict", 3), (loop, "smaller_is_better", 2 + 3)):
+        calls = []
 
-    def interrupted(self, state):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return scores(self, state)
-
-    keep_best = loop._Loop._keep_best
-    for name, function in (("_scores", interrupted), ("_keep_best", lambda self, *a: calls.append(1) or keep(self, a))):
-        calls.clear()
-
-        def keep(loop, arguments):
-            if len(calls) == 3:
+        def interrupted(*arguments, calls=calls, at_call=at_call, whole=getattr(place, name), **options):
+            calls.append(1)
+            if len(calls) == at_call:
                 raise KeyboardInterrupt
-            keep_best(loop, *arguments)
+            return whole(*arguments, **options)
 
-        monkeypatch.setattr(loop._Loop, name, function)
+        monkeypatch.setattr(place, name, interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(tiny_waveforms, MLP, tmp_path / name)
         monkeypatch.undo()

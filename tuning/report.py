@@ -14,10 +14,10 @@ from sklearn.ensemble import RandomForestRegressor
 
 from seis_tf.evaluation.report import figures
 from seis_tf.evaluation.report.page import KeyNumber, Picture, Report, Section, Table, write_report
-from seis_tf.training.loop import smaller_is_better
+from seis_tf.training.scores import smaller_is_better
 from seis_tf.tuning.settings import SearchSettings
 
-_FEW = 8  # different values up to which they stand beside each other
+_FEW = 8  # different values up to which an axis has one place for each
 
 
 def write(out: Path, settings: SearchSettings, rows: list[dict[str, Any]], retrained: Path | None = None) -> Path:
@@ -96,7 +96,7 @@ def curve_figure(rows: list[dict[str, Any]], objective: str) -> Figure:
 
 @figures.styled
 def slice_figure(rows: list[dict[str, Any]], name: str, objective: str, log: bool = False) -> Figure:
-    """The score against one parameter; values that are words or few stand beside each other."""
+    """The score against one parameter; values that are words, or few, have one place each on the axis."""
     known = [(row[name], row["score"]) for row in rows if row.get(name) is not None]
     values = list(dict.fromkeys(sorted(v for v, _ in known)))
     figure = figures.new_figure(3.6, 2.7)
@@ -169,8 +169,10 @@ def _what_mattered(
         ["parameter", "importance"], [[_short(name), f"{value:.2f}"] for name, value in list(weights.items())[:8]]
     )
     lines = parallel_figure(scored, list(weights), settings.objective, on_log_axes)
-    told = "A line is a trial, from parameter to parameter, smallest value left; darker is better, the best in orange."
-    pictures = [Picture("parallel", lines, told)]
+    caption = (
+        "A line is a trial, from parameter to parameter, smallest value left; darker is better, the best in orange."
+    )
+    pictures = [Picture("parallel", lines, caption)]
     for name in weights:
         picture = slice_figure(scored, name, settings.objective, name in on_log_axes)
         pictures.append(Picture(f"slice-{name}", picture, f"The score against {_short(name)}.", "card"))

@@ -1,4 +1,4 @@
-"""`seis-tf tune`: a KerasTuner search over the models and the training loop of `seis_tf`, resumable and honest.
+"""`seis-tf tune`: a KerasTuner search over the models and the training loop of `seis_tf`; it can be resumed.
 
 SEARCH/search.json holds what the search is (space, data, code, objective); a resume that differs is refused with the
 difference. SEARCH/oracle/ is KerasTuner's state, SEARCH/stands/ the trials' checkpoints, SEARCH/trials.csv, best.json
@@ -35,14 +35,19 @@ _CHECKPOINT_SECONDS = 5.0
 class OracleLike(Protocol):
     """What a search asks of an oracle: KerasTuner's own, or its client at a worker."""
 
-    def create_trial(self, tuner_id: str) -> Any: ...
-    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Any: ...
-    def end_trial(self, trial: Any) -> None: ...
+    def create_trial(self, tuner_id: str) -> Any:
+        """The next trial of a worker; its status is RUNNING, IDLE (ask again) or STOPPED (there are no more)."""
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Any:
+        """Reports scores of a trial after `step` epochs."""
+
+    def end_trial(self, trial: Any) -> None:
+        """Ends a trial, whose status is COMPLETED or FAILED."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a search is, for whoever watches."""
+    """How far a search is: trials that ended, failed, are planned and running; the best score; the running epoch."""
 
     ended: int
     failed: int
@@ -101,7 +106,7 @@ def search(
         space_file: changes of the model's space, see `spaces.space_of`.
         minutes: after which no new trial starts.
         overwrite: throw away what is in `out`.
-        on_status: told how far it is.
+        on_status: called with how far it is.
 
     Returns:
         The trials, best first; also in trials.csv.
@@ -154,7 +159,7 @@ def open_search(
     oracle = oracles.make(
         settings.tuner, spaces.declare(space), settings.objective, settings.trials, settings.epochs, settings.seed
     )
-    oracle._set_project_dir(str(out), "oracle")
+    oracles.place(oracle, out / "oracle")
     if (out / "oracle" / "oracle.json").is_file():
         oracles.reload(oracle, with_workers=with_workers)
     (out / "trials.csv").unlink(missing_ok=True)  # results are there when the search has ended
@@ -248,13 +253,13 @@ class Loop:
 
     def _train(self, trials: Sequence[Any]) -> None:
         waiting = {trial.trial_id: trial for trial in trials}
-        wanted = []
+        jobs = []
         for trial in trials:
             try:
-                wanted.append(self._job(trial))
+                jobs.append(self._job(trial))
             except ValueError as err:
                 self._end(waiting.pop(trial.trial_id), Outcome(failure=str(err)))
-        for group in self.trainer.groups(wanted):
+        for group in self.trainer.groups(jobs):
             if self._late() or self._failing():
                 return  # those that were not begun stay the oracle's to be run when the search goes on
             for trial_id, outcome in self.trainer.run(group, self._on_epoch).items():
@@ -276,16 +281,16 @@ class Loop:
         else:
             trial.status, trial.message = "FAILED", outcome.failure
         self.oracle.end_trial(trial)
-        self._tell(0, outcome.epochs)
+        self._report(0, outcome.epochs)
 
     def _on_epoch(self, group: Sequence[TrialJob], progress: Progress) -> None:
         if time.monotonic() - self.saved > _CHECKPOINT_SECONDS:
-            self.trainer.save_stand(group, progress)
+            self.trainer.save_checkpoint(group, progress)
             self.saved = time.monotonic()
-        self._tell(len(group), progress.epoch)
+        self._report(len(group), progress.epoch)
 
-    def _tell(self, running: int, epoch: int) -> None:
-        if isinstance(self.oracle, kt.Oracle):  # a worker's progress is the chief's to tell
+    def _report(self, running: int, epoch: int) -> None:
+        if isinstance(self.oracle, kt.Oracle):  # a worker's progress is the chief's to report
             self.on_status(status_of(self.oracle, self.settings, running, epoch))
 
     def _late(self) -> bool:

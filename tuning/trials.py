@@ -17,8 +17,10 @@ from seis_tf import tasks
 from seis_tf.dataset import tables
 from seis_tf.evaluation.stats import folds
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Data, Member, best_row, fit
+from seis_tf.training.inputs import Data, FitInputs, Member
+from seis_tf.training.loop import fit
 from seis_tf.training.progress import Progress
+from seis_tf.training.scores import best_row
 
 # Settings that are values of the compiled step, not a part of it: trials that differ in these only share a stack.
 VALUES = {"learning_rate", "l2", "seed", "loss"}
@@ -91,7 +93,7 @@ class Trainer:
 
         Args:
             trials: any.
-            on_epoch: told the trials of a stack and its stand after each epoch.
+            on_epoch: called with the trials of a stack and its progress after each epoch.
 
         Returns:
             Trial id to outcome; a trial that can't be trained has its reason and does not stop the others.
@@ -123,15 +125,12 @@ class Trainer:
         built = {seed: tasks.build(job.model, info, seed=seed) for seed in {member.seed for member in members}}
         size = len(members) // len(group)
         settings = job.training.model_copy(update={"monitor": self.objective, "early_stopping": None, "members": 1})
-        train = self.cuts[0][0]
+        loss = self.task.loss(self.table, job, self.cuts[0][0])
         done = fit(
             [built[member.seed] for member in members],
-            self._data_of(job),
-            members,
+            FitInputs(self._data_of(job), members, loss, self.task.metrics),
             settings,
-            self.task.loss(self.table, job, train),
-            metrics=self.task.metrics,
-            progress=self._stand(group),
+            progress=self._joined_checkpoints(group),
             on_epoch=lambda progress: on_epoch(group, progress),
             failed_go_on=True,  # one trial's failure is not that of the others in its stack
         )
@@ -186,14 +185,14 @@ class Trainer:
         model["dropout"] = bool(model.get("dropout"))
         settings = trial.job.training.model_dump(mode="json", exclude=VALUES)
         # Likewise whether the loss has parts.
-        parts, start = self.task.loss_weights(trial.job) is not None, self._stand_of(trial)
+        parts, start = self.task.loss_weights(trial.job) is not None, self._checkpoint_of(trial)
         return json.dumps([model, settings, parts, start.epoch if start else 0])
 
-    def _stand(self, group: list[TrialJob]) -> Progress | None:
-        parts = [self._stand_of(trial) for trial in group]
+    def _joined_checkpoints(self, group: list[TrialJob]) -> Progress | None:
+        parts = [self._checkpoint_of(trial) for trial in group]
         return Progress.joined([p for p in parts if p is not None]) if all(p is not None for p in parts) else None
 
-    def _stand_of(self, trial: TrialJob) -> Progress | None:
+    def _checkpoint_of(self, trial: TrialJob) -> Progress | None:
         """Where the trial was when it was stopped, or where the trial that it goes on from ended."""
         for trial_id in (trial.trial_id, trial.goes_on_from):
             if trial_id is not None and (path := checkpoint_path(self.folder, trial_id)).is_file():
@@ -205,7 +204,7 @@ class Trainer:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.save(path)
 
-    def save_stand(self, group: Sequence[TrialJob], progress: Progress) -> None:
+    def save_checkpoint(self, group: Sequence[TrialJob], progress: Progress) -> None:
         """Checkpoints of running trials, so that a kill loses at most the epochs since."""
         size = progress.members // len(group)
         for i, trial in enumerate(group):
@@ -213,7 +212,7 @@ class Trainer:
 
 
 def checkpoint_path(folder: Path, trial_id: str) -> Path:
-    """Where a trial's stand lies."""
+    """The checkpoint of a trial; the folder keeps the name that searches of earlier versions have."""
     return folder / "stands" / f"{trial_id}.npz"
 
 

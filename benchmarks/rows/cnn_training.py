@@ -33,17 +33,18 @@ def ours(work: Path, count: int) -> Ready:
     """`training.fit`, one epoch."""
     from seis_tf.settings.training import TrainingSettings
     from seis_tf.training import loop, losses
+    from seis_tf.training.inputs import Data, FitInputs, Member
     from seis_tf.waveforms import networks as waveform_networks
 
     power, labels = inputs.spectrograms(work, count)
-    data = loop.Data((power,), labels.astype(np.int32))
-    member = loop.Member(np.arange(count), np.array([], int), 0)
+    member = Member(np.arange(count), np.array([], int), 0)
+    fitted = FitInputs(Data((power,), labels.astype(np.int32)), [member], losses.cross_entropy)
     settings = TrainingSettings(epochs=1, batch_size=BATCH, monitor="loss", keep="last")
     model = waveform_networks.cnn(power.shape[1:], 3)
     last = []
 
     def run() -> None:
-        last[:] = loop.fit([model], data, [member], settings, losses.cross_entropy).progress.history[0]
+        last[:] = loop.fit([model], fitted, settings).progress.history[0]
 
     return Ready(run, count, facts=lambda: {"final_loss": last[-1]["loss"]})
 

@@ -45,17 +45,18 @@ def ours(
     from seis_tf.dart import networks as dart_networks
     from seis_tf.settings.training import TrainingSettings
     from seis_tf.training import loop, losses
+    from seis_tf.training.inputs import Data, FitInputs, Member
 
     level, slip = inputs.dart_arrays(count, minutes, sources)
-    data = loop.Data((level,), slip)
+    data = Data((level,), slip)
     built = [dart_networks.conv1d(minutes, 3, sources, seed=seed) for seed in range(members)]
     nothing, rows = np.array([], int), np.arange(count)
-    chosen = [loop.Member(rows, nothing, seed) for seed in range(members)]
+    chosen = [Member(rows, nothing, seed) for seed in range(members)]
     settings = TrainingSettings(epochs=epochs, batch_size=batch, monitor="loss", keep="last")
     last = []
 
     def run() -> None:
-        last[:] = loop.fit(built, data, chosen, settings, losses.squared_error).progress.history
+        last[:] = loop.fit(built, FitInputs(data, chosen, losses.squared_error), settings).progress.history
 
     final = lambda: {"final_loss": float(np.mean([h[-1]["loss"] for h in last]))}  # noqa: E731
     return Ready(run, epochs * count * members, facts=final)

@@ -33,17 +33,18 @@ def ours(work: Path, count: int, epochs: int, seeds: int) -> Ready:
     """`training.fit`."""
     from seis_tf.settings.training import TrainingSettings
     from seis_tf.training import loop, losses
+    from seis_tf.training.inputs import Data, FitInputs, Member
     from seis_tf.waveforms import networks as waveform_networks
 
     power, labels = inputs.spectrograms(work, count)
-    data = loop.Data((power,), labels.astype(np.int32))
+    data = Data((power,), labels.astype(np.int32))
     nothing, rows = np.array([], int), np.arange(count)
     settings = TrainingSettings(epochs=epochs, batch_size=BATCH, monitor="loss", keep="last")
 
     def fit(seed: int) -> list[float]:
         model = waveform_networks.mlp(power.shape[1:], 3, seed=seed)
-        member = loop.Member(rows, nothing, seed)
-        done = loop.fit([model], data, [member], settings, losses.cross_entropy)
+        member = Member(rows, nothing, seed)
+        done = loop.fit([model], FitInputs(data, [member], losses.cross_entropy), settings)
         return [row["loss"] for row in done.progress.history[0]]
 
     return Ready(lambda: fit(0), epochs * count, facts=lambda: {"curves": [fit(seed) for seed in range(seeds)]})

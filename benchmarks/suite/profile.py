@@ -150,16 +150,17 @@ def _epoch(model, inputs: np.ndarray, targets: np.ndarray, loss, batch: int, epo
     import tensorflow as tf
 
     from seis_tf.settings.training import TrainingSettings
-    from seis_tf.training import loop
-    from seis_tf.training.stack import is_stackable
+    from seis_tf.training import batches, loop
+    from seis_tf.training.architecture import is_stackable
+    from seis_tf.training.inputs import Data, FitInputs, Member
 
     count, steps = len(inputs), len(inputs) // batch
-    data, rows = loop.Data((inputs,), targets), np.arange(count)
     settings = TrainingSettings(epochs=epochs + 1, batch_size=batch, monitor="loss", keep="last")
-    member = loop.Member(rows, np.array([], int), 0)
-    history = loop.fit([model], data, [member], settings, loss).progress.history[0]
+    member = Member(np.arange(count), np.array([], int), 0)
+    fitted = FitInputs(Data((inputs,), targets), [member], loss)
+    history = loop.fit([model], fitted, settings).progress.history[0]
     total = min(row["seconds"] for row in history[1:])
-    ordering = machine.best_seconds(lambda: loop.epoch_rows([rows], [0], 1, batch), 0.2)
+    ordering = machine.best_seconds(lambda: batches.epoch_batches([member], 1, batch, None), 0.2)
     order = tf.constant(np.random.default_rng(0).permutation(count)[: steps * batch].reshape(steps, batch))
     x_all, y_all = tf.constant(inputs), tf.constant(targets)
     trainable = [tf.constant(v.value) for v in model.trainable_variables]

@@ -104,7 +104,7 @@ def leaks(
     epochs: Epochs = None,
     json: Json = False,
 ) -> None:
-    """What a random split would give away, and events that stand under two ids."""
+    """What a random split would give away, and events that have two ids."""
     console.load_tensorflow()
     from seis_tf.evaluation.studies.leaks import leak_meter
 

@@ -21,7 +21,7 @@ def lines(info: DatasetInfo) -> list[str]:
     n_samples = info.feature("waveform").shape[0]
     return [
         _records(info, job, n_samples),
-        _spectrogram(job.spectrogram, n_samples, info.sampling_rate_hz),
+        spectrogram_words(job.spectrogram, n_samples, info.sampling_rate_hz),
     ]
 
 
@@ -48,7 +48,8 @@ def _records(info: DatasetInfo, job: WaveformJob, n_samples: int) -> str:
     return used
 
 
-def _spectrogram(settings: SpectrogramSettings, n_samples: int, rate_hz: float) -> str:
+def spectrogram_words(settings: SpectrogramSettings, n_samples: int, rate_hz: float) -> str:
+    """Shape and resolution of the spectrogram; where its number of frames is unusual, options that give a usual one."""
     sentence = f"spectrogram: {_picture(settings, n_samples, rate_hz)}"
     _, n_frames = settings.shape(n_samples)
     other = _of_usual_size(settings, n_samples)

@@ -101,7 +101,7 @@ def train(
         return
     from seis_tf.evaluation.calibrate import calibrate
     from seis_tf.runs import train as train_run
-    from seis_tf.training.loop import best_row
+    from seis_tf.training.scores import best_row
 
     with console.progress(f"train {model}", "epochs") as progress:
 

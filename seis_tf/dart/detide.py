@@ -73,7 +73,8 @@ def detide(
         before_h: hours before the origin that are used.
         recency_h: the weight of a sample falls by a factor e for each of these hours before the origin; None for equal
             weights. For `joint` and `harmonic`.
-        greens, buoy: functions of the buoy; for `joint` only.
+        greens: metres of water a metre of slip, with the buoy among its gauges; for `joint` only.
+        buoy: name of the gauge; for `joint` only.
 
     Returns:
         The record from `before_h` before the origin on, without missing samples: to the window's end for causal

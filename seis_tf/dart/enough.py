@@ -69,7 +69,8 @@ def has_intervals(level_m: np.ndarray, mask: np.ndarray, mw: np.ndarray, limits:
     for them. For all others nothing is promised.
 
     Args:
-        level_m, mask: [event, minute, buoy].
+        level_m: [event, minute, buoy], detided water column in metres.
+        mask: [event, minute, buoy], true where there is a sample.
         mw: [event], answered; 0 or less is no slip.
         limits: thresholds.
     """
@@ -96,7 +97,8 @@ def why_no_magnitude(level_m: np.ndarray, mask: np.ndarray, mw: float, limits: A
     """Why one event gets no magnitude, with numbers; "" where it gets one.
 
     Args:
-        level_m, mask: [minute, buoy].
+        level_m: [minute, buoy], detided water column in metres.
+        mask: [minute, buoy], true where there is a sample.
         mw: answered; 0 or less is no slip.
         limits: thresholds.
     """

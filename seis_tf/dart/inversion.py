@@ -125,9 +125,11 @@ def smoothed_nnls(
     """NNLS that prefers slip without jumps between neighbouring sources.
 
     Args:
-        matrix, windows_m, mask: as for `nnls`.
+        matrix: [minute, buoy, source], as for `nnls`.
+        windows_m: [.., minute, buoy], metres of water column.
         source_names: order of the matrix's last axis.
         strength: metres of water that weigh as much as a metre of difference between neighbours.
+        mask: bool [.., minute, buoy], as for `nnls`.
         damping: see `smoothing_operator`.
 
     Returns:
@@ -147,8 +149,10 @@ def hybrid(
     """NNLS pulled towards another answer.
 
     Args:
-        matrix, windows_m, mask: as for `nnls`.
+        matrix: [minute, buoy, source], as for `nnls`.
+        windows_m: [.., minute, buoy], metres of water column.
         prior_m: [.., source], the other answer, metres of slip.
+        mask: bool [.., minute, buoy], as for `nnls`.
         strength: metres of water that weigh as much as a metre of slip (with `whitening`: as one standard deviation).
         whitening: [source, source] from `error_whitening`: the other answer is then trusted where it is good.
 
@@ -163,7 +167,8 @@ def error_whitening(truth_m: np.ndarray, predicted_m: np.ndarray, shrinkage: flo
     """Matrix that makes an answer's errors uncorrelated with spread 1, from its errors on validation events.
 
     Args:
-        truth_m, predicted_m: [event, source].
+        truth_m: [event, source], metres of slip.
+        predicted_m: [event, source], the answers to the same events.
         shrinkage: part of the mean variance that is added to the second moments, so that the inverse is stable.
 
     Returns:

@@ -28,6 +28,7 @@ class RecordScale(keras.layers.Layer):
         return level * mask / scale[:, :, None], scale
 
     def get_config(self):
+        """What `__init__` takes, for saved models."""
         return super().get_config() | {"floor_m": self.floor_m}
 
 
@@ -44,7 +45,9 @@ class ScaledSoftplus(keras.layers.Layer):
         self.gain = float(gain)
 
     def call(self, x, scale):
+        """x [batch, source] and the scale in m [batch, 1] -> slip in m [batch, source]."""
         return tf.math.softplus(x) * scale * self.gain
 
     def get_config(self):
+        """What `__init__` takes, for saved models."""
         return super().get_config() | {"gain": self.gain}

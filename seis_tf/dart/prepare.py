@@ -16,7 +16,7 @@ from seis_tf.dataset.dataset_info import DatasetInfo
 from seis_tf.dataset.shard_task import Batch
 from seis_tf.dataset.shards import Rejection
 from seis_tf.dataset.splits import split_records
-from seis_tf.dataset.writer import Note, Progress, plan, write_dataset
+from seis_tf.dataset.writer import DatasetPlan, Note, Progress, plan, write_dataset
 from seis_tf.settings.data import DartJob
 
 
@@ -105,7 +105,7 @@ def prepare_dart(
     }
     tasks = plan("dart", Path(out), by_split, encoder, record_bytes, job.shards.shard_mb)
     # One process: the arrays are read once, and encoding a window costs less than sending it.
-    return write_dataset(Path(out), tasks, header, [], job.shards.max_rejected, 1, progress, note)
+    return write_dataset(Path(out), DatasetPlan(tasks, header, job.shards.max_rejected), progress=progress, note=note)
 
 
 def _truth_shape(refs, job: DartJob, greens: GreensFunctions) -> tuple[int, int] | None:

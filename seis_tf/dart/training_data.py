@@ -14,7 +14,7 @@ from seis_tf.dataset import tables
 from seis_tf.dataset.shards import DatasetInfo
 from seis_tf.settings.training import LossSettings, RedrawSettings, TrainJob
 from seis_tf.training import losses
-from seis_tf.training.loop import Data
+from seis_tf.training.inputs import Data
 
 FEATURES = ("water_level_m", "mask", "weights_m", "mw", "group", "record_id", "truth_m")
 

@@ -105,7 +105,8 @@ def check_levels(window_m: np.ndarray, mask: np.ndarray, largest_m: float, what:
     """Refuses levels that can't be metres of detided water column.
 
     Args:
-        window_m, mask: [.., minute, buoy].
+        window_m: [.., minute, buoy], detided water column in metres.
+        mask: [.., minute, buoy], true where there is a sample.
         largest_m: largest absolute level that is believed (5 times the training data's largest, say).
         what: named in the message.
 
@@ -288,7 +289,8 @@ def outside_region(
     Args:
         greens: functions of the trained sources at the window's buoys, in order.
         epicentre_lonlat: degrees east and north.
-        window_m, mask: [minute, buoy] with one-minute steps from minute 1 on; for the second rule.
+        window_m: [minute, buoy], metres of water with one-minute steps from minute 1 on; for the second rule.
+        mask: [minute, buoy], true where there is a sample; likewise.
         max_distance_km: from the epicentre to the nearest unit source (centre of its bottom edge).
         max_misfit: norm of what plain NNLS leaves over the norm of the record.
         noise_m: rms of noise and tide residual; a misfit of less than twice that says nothing.

@@ -15,8 +15,8 @@ from seis_tf.settings.base import Settings, first_error
 from seis_tf.settings.data import DartJob, WaveformJob
 
 FORMAT_VERSION = 1
-SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 _JOBS: dict[str, type[WaveformJob | DartJob]] = {"waveforms": WaveformJob, "dart": DartJob}
 
 

@@ -9,12 +9,15 @@ tests hold it against TensorFlow's own reading and writing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from seis_tf.dataset.wire import entry_header, example_header, header, numbered, one
 from seis_tf.settings.base import Settings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _NUMPY = {"float32": "<f4", "int64": "<i8"}
 _ALIGNMENT = 64  # bytes
@@ -34,12 +37,12 @@ def encode(values: Mapping[str, object], features: list[Feature]) -> bytes:
     Raises:
         ValueError: a feature is missing, unknown, or has another shape.
     """
-    if values.keys() != {feature.name for feature in features}:
+    if set(values) != {feature.name for feature in features}:
         raise ValueError(f"record: expected features {[f.name for f in features]}, received {list(values)}")
     return _joined(features, [_to_bytes(values[feature.name], feature) for feature in features])
 
 
-def encode_batch(columns: Mapping[str, Sequence | np.ndarray], features: list[Feature]) -> list[bytes]:
+def encode_batch(columns: Mapping[str, Sequence[object] | np.ndarray], features: list[Feature]) -> list[bytes]:
     """Many records at once: the same bytes as `encode` of each, in a third of the time.
 
     Args:
@@ -49,7 +52,7 @@ def encode_batch(columns: Mapping[str, Sequence | np.ndarray], features: list[Fe
     Raises:
         ValueError: a feature is missing, unknown, or has another shape or number of records than the others.
     """
-    if columns.keys() != {feature.name for feature in features}:
+    if set(columns) != {feature.name for feature in features}:
         raise ValueError(f"records: expected features {[f.name for f in features]}, received {list(columns)}")
     counts = {name: len(column) for name, column in columns.items()}
     if len(set(counts.values())) > 1:
@@ -60,7 +63,7 @@ def encode_batch(columns: Mapping[str, Sequence | np.ndarray], features: list[Fe
 
 def _joined(features: list[Feature], payloads: Sequence[bytes | memoryview]) -> bytes:
     """The Example of a record from its features' bytes."""
-    parts = [b""]
+    parts: list[bytes | memoryview] = [b""]
     for feature, payload in zip(features, payloads, strict=True):
         parts += (entry_header(feature.name, len(payload)), payload)
     parts[0] = header(1, sum(map(len, parts)))  # Example.features
@@ -73,19 +76,19 @@ def decode(record: bytes, features: list[Feature]) -> dict[str, np.ndarray | str
     Raises:
         ValueError: the message is no Example of these features.
     """
-    found = {}
+    payloads: dict[str, memoryview] = {}
     for _, entry in numbered(one(record, 1)):
-        found[bytes(one(entry, 1)).decode()] = one(one(one(entry, 2), 1), 1)
-    missing = [feature.name for feature in features if feature.name not in found]
+        payloads[bytes(one(entry, 1)).decode()] = one(one(one(entry, 2), 1), 1)
+    missing = [feature.name for feature in features if feature.name not in payloads]
     if missing:
-        raise ValueError(f"expected features {[f.name for f in features]}, received {sorted(found)}")
-    return {feature.name: _from_bytes(found[feature.name], feature) for feature in features}
+        raise ValueError(f"expected features {[f.name for f in features]}, received {sorted(payloads)}")
+    return {feature.name: _from_bytes(payloads[feature.name], feature) for feature in features}
 
 
 class Columns:
     """Serialized Examples -> arrays [record, ...]: what `decode` gives of each, stacked, in a tenth of the time.
 
-    What comes after the last feature wanted is not looked at.
+    What comes after the last of the chosen features is not read.
 
     Records that this project wrote have the data set's features in its order with the same bytes before each value,
     which are only compared; any other serialized Example goes through `decode`.
@@ -93,24 +96,24 @@ class Columns:
     Args:
         count: records that will come.
         features: all of the data set, in its order.
-        names: of those wanted.
+        names: of the features that are decoded.
     """
 
     def __init__(self, count: int, features: Sequence[Feature], names: Sequence[str]):
         self._features, self._filled = list(features), 0
         self._arrays = {f.name: _aligned(count, f) for f in features if f.name in names}
         needed = max((i + 1 for i, feature in enumerate(features) if feature.name in names), default=0)
-        # For each feature up to the last one wanted: name, bytes before it, its own number of bytes, and where it goes:
+        # For each feature up to the last chosen one: name, bytes before it, its own number of bytes, and where it goes:
         # the bytes of its array, since NumPy's own assignment costs more than most values do.
-        self._layout: list[tuple[str, bytes, int, memoryview | np.ndarray | None]] = []
+        self._layout: list[tuple[str, bytes, int | None, memoryview | np.ndarray | None]] = []
         for feature in self._features[:needed]:
             size, target = _size(feature), self._arrays.get(feature.name)
             if size is not None and target is not None:
-                target = memoryview(target).cast("B") if target.size else None
+                target = target.data.cast("B") if target.size else None
             self._layout.append((feature.name, entry_header(feature.name, size or 0), size, target))
 
     def append(self, record: bytes) -> None:
-        """Takes the wanted values of the next record.
+        """Takes the chosen values of the next record.
 
         Raises:
             ValueError: the message is no Example of these features.
@@ -130,14 +133,14 @@ class Columns:
         position = len(start)
         for name, before, size, target in self._layout:
             end, text = position + len(before), size is None
-            if text:
-                # Before a text so short that all its lengths are one byte stands, last, its own length.
+            if size is None:
+                # Of a short text, all lengths in the message are one byte, and the last byte before it is its length.
                 size = record[end - 1] if end <= length else 0
                 before = entry_header(name, size)
             if record[position:end] != before or end + size > length:
                 return False
             position = end + size
-            if target is not None and text:
+            if isinstance(target, np.ndarray) and text:
                 target[number] = str(view[end:position], "utf-8")
             elif target is not None:
                 target[number * size : (number + 1) * size] = view[end:position]
@@ -148,7 +151,7 @@ class Columns:
         return {name: array.astype(str) if array.dtype == object else array for name, array in self._arrays.items()}
 
 
-def parse_batch(serialized, features: list[Feature]) -> dict:
+def parse_batch(serialized: tf.Tensor, features: list[Feature]) -> dict[str, tf.Tensor]:
     """In the TensorFlow graph: strings [batch] -> tensors [batch, ...], only the features that are asked for.
 
     Args:
@@ -179,7 +182,7 @@ def _to_bytes(value: object, feature: Feature) -> bytes:
     return _stored(array, feature).tobytes()
 
 
-def _column_to_bytes(column: Sequence | np.ndarray, feature: Feature) -> list[bytes] | list[memoryview]:
+def _column_to_bytes(column: Sequence[object] | np.ndarray, feature: Feature) -> list[bytes] | list[memoryview]:
     """What `_to_bytes` gives for each value; numbers without a copy of their own."""
     if feature.dtype == "string":
         return [str(value).encode() for value in column]
@@ -188,7 +191,7 @@ def _column_to_bytes(column: Sequence | np.ndarray, feature: Feature) -> list[by
         raise ValueError(f"feature {feature.name}: expected shape {feature.shape}, received {array.shape[1:]}")
     if not array.size:
         return [b""] * len(array)
-    whole = memoryview(np.ascontiguousarray(_stored(array, feature))).cast("B")
+    whole = np.ascontiguousarray(_stored(array, feature)).data.cast("B")
     step = len(whole) // len(array)
     return [whole[first : first + step] for first in range(0, len(whole), step)]
 
@@ -213,9 +216,9 @@ def _aligned(count: int, feature: Feature) -> np.ndarray:
     shape, size = (count, *feature.shape), _size(feature)
     if size is None:
         return np.empty(shape, object)
-    room = np.empty(count * size + _ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % _ALIGNMENT
-    return room[start : start + count * size].view(_NUMPY[feature.dtype]).reshape(shape)
+    padded = np.empty(count * size + _ALIGNMENT, np.uint8)
+    start = -padded.ctypes.data % _ALIGNMENT
+    return padded[start : start + count * size].view(_NUMPY[feature.dtype]).reshape(shape)
 
 
 def _size(feature: Feature) -> int | None:

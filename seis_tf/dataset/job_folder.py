@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ _LOCK = ".prepare.lock"
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def locked(out: Path) -> Generator[None]:
     """Makes the folder and keeps other processes from filling it; the operating system ends the lock with the process.
 
     Raises:
@@ -42,7 +42,7 @@ def locked(out: Path) -> Iterator[None]:
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
-        # While it is still held: whoever opened it in between sees that it is gone, and tries again.
+        # Removed while the lock is held: a process that opened it in between sees that it is gone, and tries again.
         path.unlink(missing_ok=True)
         lock.release()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from seis_tf.dataset.dataset_info import check_filled
 from seis_tf.dataset.shards import open_dataset
 
 _READ_BYTES = 8 << 20
+Dataset: TypeAlias = "tf.data.Dataset[Any]"
 
 
 def records(
@@ -31,17 +33,19 @@ def records(
     in_memory: bool = False,
     shuffle_buffer: int = 4096,
     drop_remainder: bool = False,
-) -> tf.data.Dataset:
+) -> Dataset:
     """Batches of parsed records, as on disk.
+
+    The call of users' own training scripts: its options are those of `tf.data`, each with a default.
 
     Args:
         folder: the data set.
         split: "train", "valid" or "test".
-        features: names of those wanted; the others are not even parsed.
+        features: names; the others are not parsed.
         batch_size: records a batch; the last may be smaller unless `drop_remainder`.
         shuffle: whether records come in a random order, drawn anew each pass.
         seed: of that order.
-        in_memory: read the wanted features of the whole split once, now, and take batches from memory, in an order of
+        in_memory: read these features of the whole split once, now, and take batches from memory, in an order of
             all records. Otherwise each pass reads the shards again, and the order is that of a buffer; before the
             first, the checksums of the shards are compared, which reads them once more.
         shuffle_buffer: records that are held to draw from, where they are not all in memory.
@@ -58,7 +62,7 @@ def records(
     if split not in info.splits:
         raise ValueError(f"{folder}: expected a split of {list(info.splits)}, received {split!r}")
     check_filled(folder, info, (split,))
-    wanted = [info.feature(name) for name in features]
+    parsed = [info.feature(name) for name in features]
     full, rest = divmod(info.splits[split].records, batch_size)
     count, order_seed = full + (rest > 0 and not drop_remainder), as_seed(seed) if shuffle else None
     if in_memory:
@@ -67,12 +71,12 @@ def records(
     else:
         stored = _streamed(list(shards.checked_paths(Path(folder), info, split)), order_seed, shuffle_buffer)
         batches = stored.batch(batch_size, drop_remainder=drop_remainder).map(
-            lambda payloads: examples.parse_batch(payloads, wanted), num_parallel_calls=tf.data.AUTOTUNE
+            lambda payloads: examples.parse_batch(payloads, parsed), num_parallel_calls=tf.data.AUTOTUNE
         )
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(tf.data.AUTOTUNE)
 
 
-def _streamed(paths: list[Path], seed: int | None, buffer: int) -> tf.data.Dataset:
+def _streamed(paths: list[Path], seed: int | None, buffer: int) -> Dataset:
     """Serialized records; with a seed those of four files at a time, files and what is held of records shuffled."""
     names = [str(path) for path in paths]
     if seed is None:
@@ -89,14 +93,15 @@ def _streamed(paths: list[Path], seed: int | None, buffer: int) -> tf.data.Datas
 
 def _gathered(
     columns: dict[str, np.ndarray], n_records: int, count: int, batch_size: int, seed: int | None, all_full: bool
-) -> tf.data.Dataset:
+) -> Dataset:
     """Batches of arrays; with a seed in an order of all records that each pass draws anew."""
     variables = {name: _variable(column) for name, column in columns.items()}
 
-    def one_pass(draw: tf.Tensor) -> tf.data.Dataset:
+    def one_pass(draw: tf.Tensor) -> Dataset:
         order = tf.range(n_records, dtype=tf.int64)
         if seed is not None:
-            order = tf.random.experimental.stateless_shuffle(order, tf.stack([draw, draw]))
+            # TensorFlow's type stubs lack tf.random.experimental.
+            order = cast(Any, tf.random).experimental.stateless_shuffle(order, tf.stack([draw, draw]))
 
         def batch(number: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = order[number * batch_size : (number + 1) * batch_size]

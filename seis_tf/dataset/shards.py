@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import google_crc32c
 import numpy as np
@@ -29,6 +29,8 @@ __all__ = [
     "file_crc32c", "iterate", "load_arrays", "load_dataset", "shard_paths", "shuffled", "split_of", "verify",
 ]  # fmt: skip
 
+Item = TypeVar("Item")
+
 
 def split_of(group: str, settings: SplitSettings) -> Split:
     """The split of a group: from a hash of seed and id, so that it does not change when more data comes."""
@@ -39,7 +41,7 @@ def split_of(group: str, settings: SplitSettings) -> Split:
     return "valid" if position < settings.test_fraction + settings.valid_fraction else "train"
 
 
-def shuffled(items: list, key: Callable[[Any], str], seed: int) -> list:
+def shuffled(items: Iterable[Item], key: Callable[[Item], str], seed: int) -> list[Item]:
     """Items in an order that is random and the same everywhere: by a hash of seed and id."""
     return sorted(items, key=lambda item: hashlib.sha256(f"{seed}:{key(item)}".encode()).digest())
 
@@ -102,8 +104,8 @@ def load_arrays(folder: Path, info: DatasetInfo, splits: Sequence[str], names: S
         ValueError: no such feature.
         DamagedShardError: a shard or a record is not what was written.
     """
-    wanted = [info.feature(name) for name in names]
-    columns = Columns(sum(info.splits[split].records for split in splits), info.features, [f.name for f in wanted])
+    chosen = [info.feature(name).name for name in names]
+    columns = Columns(sum(info.splits[split].records for split in splits), info.features, chosen)
     for split in splits:
         for path, number, payload in _payloads(folder, info, split):
             try:
@@ -138,7 +140,7 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
 
     Args:
         folder: the data set.
-        progress: told the bytes done and the bytes in all.
+        progress: called with the bytes done and the bytes in all.
 
     Raises:
         ValueError: there is no readable `dataset.json`.
@@ -174,8 +176,8 @@ def _verify_shard(
     number = -1
     try:
         for number, payload in enumerate(read_records(path)):
-            found = _record_faults(payload, info, split, groups, counts)
-            faults += [f"{path}: record {number}: {fault}" for fault in found]
+            of_record = _record_faults(payload, info, split, groups, counts)
+            faults += [f"{path}: record {number}: {fault}" for fault in of_record]
     except DamagedShardError as err:
         return [*faults, str(err)]
     if number + 1 != shard.records:
@@ -196,11 +198,12 @@ def _record_faults(
         if feature.dtype == "float32" and not np.isfinite(value).all():
             yield f"feature {feature.name}: expected finite values, received NaN or Inf"
     if info.class_names:
-        if 0 <= record["label"] < len(info.class_names):
-            counts[info.class_names[record["label"]]] += 1
+        label = int(record["label"])
+        if 0 <= label < len(info.class_names):
+            counts[info.class_names[label]] += 1
         else:
-            yield f"label: expected 0 to {len(info.class_names) - 1}, received {record['label']}"
-    other = groups.setdefault(record["group"], split)
+            yield f"label: expected 0 to {len(info.class_names) - 1}, received {label}"
+    other = groups.setdefault(cast(str, record["group"]), split)
     if other != split and info.grouped:
         yield f"group {record['group']}: expected it in {other} only, received it in {split}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from seis_tf.dataset.shards import SPLITS, Split, shuffled, split_of
@@ -27,11 +27,11 @@ def rule_of(settings: SplitSettings) -> str:
 def split_records(
     items: Sequence[Any],
     settings: SplitSettings,
-    group_of,
-    class_of=lambda item: "",
-    given=lambda item: None,
-    id_of=lambda item: item.record_id,
-) -> dict[str, list]:
+    group_of: Callable[[Any], str],
+    class_of: Callable[[Any], str] = lambda item: "",
+    given: Callable[[Any], Split | None] = lambda item: None,
+    id_of: Callable[[Any], str] = lambda item: item.record_id,
+) -> dict[str, list[Any]]:
     """Divides records by group; within a split they come in an order that is random and the same everywhere.
 
     Args:
@@ -45,21 +45,21 @@ def split_records(
     Returns:
         Split -> its records; all three splits are there.
     """
-    by_split: dict[str, list] = {split: [] for split in SPLITS}
+    by_split: dict[str, list[Any]] = {split: [] for split in SPLITS}
     if settings.all_to is not None:
         by_split[settings.all_to] = list(items)
     else:
-        named = {group_of(item): given(item) for item in items if given(item) is not None}
-        counts: dict[str, Counter] = defaultdict(Counter)
+        named: dict[str, Split] = {group_of(item): split for item in items if (split := given(item)) is not None}
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
         for item in items:
             counts[group_of(item)][class_of(item)] += 1
         places = assign(counts, settings, named)
         for item in items:
             by_split[given(item) or places[group_of(item)]].append(item)
-    return {split: shuffled(found, id_of, settings.seed) for split, found in by_split.items()}
+    return {split: shuffled(chosen, id_of, settings.seed) for split, chosen in by_split.items()}
 
 
-def assign(counts: Counts, settings: SplitSettings, given: Mapping[str, str] | None = None) -> dict[str, Split]:
+def assign(counts: Counts, settings: SplitSettings, given: Mapping[str, Split] | None = None) -> dict[str, Split]:
     """The split of each group.
 
     Stratified, it is the iterative stratification of Sechidis et al. (2011), with groups in place of samples and
@@ -79,17 +79,20 @@ def assign(counts: Counts, settings: SplitSettings, given: Mapping[str, str] | N
     """
     placed: dict[str, Split] = dict(given or {})
     if settings.method == "hash":
-        return {group: split_of(group, settings) for group in counts} | placed
-    fractions = {split: part for split, part in settings.fractions.items() if part > 0}
-    totals: Counter = Counter()
+        by_hash: dict[str, Split] = {group: split_of(group, settings) for group in counts}
+        return by_hash | placed
+    fractions: dict[Split, float] = {split: part for split, part in settings.fractions.items() if part > 0}
+    totals: Counter[str] = Counter()
     members: dict[str, list[str]] = defaultdict(list)
-    for group, found in counts.items():
-        totals.update(found)
-        for name in found:
+    for group, of_group in counts.items():
+        totals.update(of_group)
+        for name in of_group:
             members[name].append(group)
-    lack = {name: {split: part * total for split, part in fractions.items()} for name, total in totals.items()}
+    lack: dict[str, dict[Split, float]] = {}
+    for name, total in totals.items():
+        lack[name] = {split: part * total for split, part in fractions.items()}
 
-    def place(group: str, split: str) -> None:
+    def place(group: str, split: Split) -> None:
         placed[group] = split
         for name, records in counts[group].items():
             if split in fractions:
@@ -103,20 +106,20 @@ def assign(counts: Counts, settings: SplitSettings, given: Mapping[str, str] | N
         lacks = [lack[each] for each in order[: number + 1]]
         filled = {placed[group] for group in members[name] if group in placed}
         for i, group in enumerate(shuffled(waiting, str, settings.seed)):
-            empty = [split for split in fractions if split not in filled]
+            empty: list[Split] = [split for split in fractions if split not in filled]
             candidates = empty if len(waiting) - i <= len(empty) else list(fractions)
             place(group, _neediest(candidates, lacks, counts[group][name]))
             filled.add(placed[group])
     return placed
 
 
-def _neediest(candidates: Sequence[str], lacks: Sequence[Mapping[str, float]], records: int) -> str:
+def _neediest(candidates: Sequence[Split], lacks: Sequence[Mapping[Split, float]], records: int) -> Split:
     """Where a group of so many records of the last class of `lacks` goes; of equals, the first of `candidates`."""
-    own = lacks[-1]
-    if any(own[split] >= records for split in candidates):
-        return max(candidates, key=lambda split: own[split])
-    wanting = [split for split in candidates if own[split] > 0] or list(candidates)
-    return max(wanting, key=lambda split: (sum(each[split] for each in lacks), own[split]))
+    of_class = lacks[-1]
+    if any(of_class[split] >= records for split in candidates):
+        return max(candidates, key=of_class.__getitem__)
+    lacking: list[Split] = [split for split in candidates if of_class[split] > 0] or list(candidates)
+    return max(lacking, key=lambda split: (sum(each[split] for each in lacks), of_class[split]))
 
 
 def check_classes(counts: Counts, class_names: Sequence[str], groups: Counts, settings: SplitSettings) -> None:

@@ -23,17 +23,29 @@ def find_duplicates(summaries: list[dict[str, Any]]) -> tuple[list[list[str]], d
         for record_id, label, content in zip(summary["record_ids"], summary["labels"], summary["hashes"], strict=True):
             if content:
                 seen[content].append((record_id, label))
-    several = {content: found for content, found in seen.items() if len(found) > 1}
+    several = {content: copied for content, copied in seen.items() if len(copied) > 1}
     copies = {
-        content: ", ".join(record_id for record_id, _ in found)
-        for content, found in several.items()
-        if len({label for _, label in found}) > 1
+        content: ", ".join(record_id for record_id, _ in copied)
+        for content, copied in several.items()
+        if len({label for _, label in copied}) > 1
     }
-    same_class = [[record_id for record_id, _ in found] for content, found in several.items() if content not in copies]
+    same_class = [
+        [record_id for record_id, _ in copied] for content, copied in several.items() if content not in copies
+    ]
     return sorted(same_class), copies
 
 
-def split_info(split: str, tasks: list[ShardTask], summaries: list[dict], class_names: Sequence[str]) -> SplitInfo:
+def split_info(
+    split: str, tasks: list[ShardTask], summaries: list[dict[str, Any]], class_names: Sequence[str]
+) -> SplitInfo:
+    """What `dataset.json` says of one split: groups, records, records of each class, shards.
+
+    Args:
+        split: "train", "valid" or "test".
+        tasks: all shards of the data set.
+        summaries: of each shard, in the same order.
+        class_names: in the order of the labels; none where there are no classes.
+    """
     mine = [(task, summary) for task, summary in zip(tasks, summaries, strict=True) if task.split == split]
     counts = Counter(label for _, summary in mine for label in summary["labels"])
     return SplitInfo(
@@ -48,11 +60,27 @@ def split_info(split: str, tasks: list[ShardTask], summaries: list[dict], class_
 
 
 def check_splits(
-    splits: dict[str, SplitInfo], tasks, summaries, header: dict[str, Any], settings: SplitSettings
+    splits: dict[str, SplitInfo],
+    tasks: list[ShardTask],
+    summaries: list[dict[str, Any]],
+    header: dict[str, Any],
+    settings: SplitSettings,
 ) -> None:
+    """Refuses splits that share a group, lack a class, or hold nothing where they should hold records.
+
+    Args:
+        splits: as `split_info` gives them.
+        tasks: all shards of the data set.
+        summaries: of each shard, in the same order.
+        header: what `dataset.json` says beside: `class_names`, and `grouped` where a group must stay in one split.
+        settings: which splits are to hold records.
+
+    Raises:
+        ValueError: says what is wrong, and the option that helps.
+    """
     names = header.get("class_names", ())
     where: dict[str, str] = {}
-    groups: dict[str, dict[str, set]] = {name: defaultdict(set) for name in names}
+    groups: dict[str, dict[str, set[str]]] = {name: defaultdict(set) for name in names}
     for task, summary in zip(tasks, summaries, strict=True):
         for group, label in zip(summary["groups"], summary["labels"], strict=True):
             if where.setdefault(group, task.split) != task.split and header.get("grouped", True):
@@ -61,7 +89,7 @@ def check_splits(
                 )
             if names:
                 groups[names[label]][task.split].add(group)
-    counted = {name: {split: len(found) for split, found in by.items()} for name, by in groups.items()}
+    counted = {name: {split: len(ids) for split, ids in by.items()} for name, by in groups.items()}
     check_classes({split: info.class_counts for split, info in splits.items()}, names, counted, settings)
     for split in settings.fractions:
         if not splits[split].records:

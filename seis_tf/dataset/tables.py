@@ -41,7 +41,7 @@ def load(folder: Path | str, splits: Sequence[str], features: Sequence[str], *, 
 
     Args:
         folder: the data set.
-        splits: in the order wanted.
+        splits: in the order that the rows are to have.
         features: names; those that the data set lacks are left out.
         filled: whether each of the splits must hold records.
 

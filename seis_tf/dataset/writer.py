@@ -7,30 +7,29 @@ its own: any number of processes gives the same bytes, and an interrupted run go
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import multiprocessing
-import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from seis_tf.dataset import job_folder, shards, tfrecords
+from seis_tf.dataset import job_folder
 from seis_tf.dataset.dataset_info import SPLITS, DatasetInfo, RecordLengths, RejectedInfo, write_info
-from seis_tf.dataset.shard_task import Batch, Encoder, ShardTask
+from seis_tf.dataset.shard_task import Encoder, ShardTask
+from seis_tf.dataset.shard_writer import without_copies, write_shard
 from seis_tf.dataset.splits import rule_of
 from seis_tf.dataset.summaries import check_splits, find_duplicates, normalisation, resumed_words, split_info
-from seis_tf.files import checksum, write_json
+from seis_tf.files import checksum
 from seis_tf.settings.data import SplitSettings
 
-BATCH = 256  # records read and transformed together
 Progress = Callable[[int, int], None]
 Note = Callable[[str], None]
 
@@ -38,11 +37,11 @@ Note = Callable[[str], None]
 def plan(
     prefix: str,
     out: Path,
-    by_split: dict[str, list],
+    by_split: dict[str, list[Any]],
     encoder: Encoder,
     record_bytes: int,
     shard_mb: float,
-    source_of: Callable[[Sequence[Any]], str] = lambda items: None,
+    source_of: Callable[[Sequence[Any]], str | None] = lambda items: None,
 ) -> list[ShardTask]:
     """The shards of a data set, from the number of records and the bytes of each.
 
@@ -61,31 +60,53 @@ def plan(
     return tasks
 
 
+@dataclass(frozen=True)
+class DatasetPlan:
+    """All that is decided before the first record is read.
+
+    Attributes:
+        tasks: the shards, as `plan` gives them.
+        header: what `dataset.json` says of task, features, classes, units, job and source.
+        max_rejected: part of the records that may be rejected.
+        rejected: `file` and `reason` of records that are left out already.
+    """
+
+    tasks: list[ShardTask]
+    header: dict[str, Any]
+    max_rejected: float
+    rejected: list[dict[str, str]] = field(default_factory=list)
+
+
 def write_dataset(
     out: Path,
-    tasks: list[ShardTask],
-    header: dict[str, Any],
-    rejected: list[dict[str, str]],
-    max_rejected: float,
-    processes: int,
-    progress: Progress,
+    planned: DatasetPlan,
+    *,
+    processes: int = 1,
+    progress: Progress = lambda done, total: None,
     note: Note = lambda line: None,
 ) -> DatasetInfo:
     """Writes the shards that are missing, checks the whole, writes `dataset.json` last.
 
+    Args:
+        out: the data set's folder.
+        planned: shards and header.
+        processes: worker processes; the bytes written do not depend on it.
+        progress: called with the records done and the records in all.
+        note: called with each line that the user should read.
+
     Raises:
         ValueError: as `prepare_waveforms`.
     """
-    out, names = Path(out), [task.path.name for task in tasks]
+    out, header, names = Path(out), planned.header, [task.path.name for task in planned.tasks]
     done = job_folder.finished(out, header)
     if done is None or job_folder.leftovers(out, names):
         with job_folder.locked(out):
             done = job_folder.finished(out, header)  # another process may have been faster
             if done is None:
                 job = {"job": {key: value for key, value in header["job"].items() if key != "shards"}, "shards": names}
-                job_folder.check_plan(out, job | {"records": _records_of(tasks, header)})
-                tasks = [_of_job(task, job, header) for task in tasks]
-                info = _written(out, tasks, header, rejected, max_rejected, processes, progress, note)
+                job_folder.check_plan(out, job | {"records": _records_of(planned.tasks, header)})
+                tasks = [_of_job(task, job, header) for task in planned.tasks]
+                info = _written(out, replace(planned, tasks=tasks), processes, progress, note)
             job_folder.tidy(out, names)
     if done is None:
         return info
@@ -97,28 +118,20 @@ def write_dataset(
     return done
 
 
-def _written(
-    out: Path,
-    tasks: list[ShardTask],
-    header: dict[str, Any],
-    rejected: list[dict[str, str]],
-    max_rejected: float,
-    processes: int,
-    progress: Progress,
-    note: Note,
-) -> DatasetInfo:
+def _written(out: Path, planned: DatasetPlan, processes: int, progress: Progress, note: Note) -> DatasetInfo:
+    tasks, header = planned.tasks, planned.header
     summaries = _run(tasks, processes, progress)
     resumed = resumed_words(summaries)
     if resumed:
         note(f"{out}: {resumed}")
     duplicates, copies = find_duplicates(summaries)
     if copies:
-        summaries = [_without(task, summary, copies) for task, summary in zip(tasks, summaries, strict=True)]
-    rejected = rejected + [r for summary in summaries for r in summary["rejected"]]
+        summaries = [without_copies(task, summary, copies) for task, summary in zip(tasks, summaries, strict=True)]
+    rejected = planned.rejected + [r for summary in summaries for r in summary["rejected"]]
     kept = sum(len(summary["labels"]) for summary in summaries)
-    if len(rejected) > max_rejected * (kept + len(rejected)):
+    if len(rejected) > planned.max_rejected * (kept + len(rejected)):
         raise ValueError(
-            f"{out}: expected at most {max_rejected:.1%} rejected records, received {len(rejected)} of "
+            f"{out}: expected at most {planned.max_rejected:.1%} rejected records, received {len(rejected)} of "
             f"{kept + len(rejected)}: {_shown(rejected)}; "
             "when files are mended, run it again: rejected records are read anew, finished shards are kept"
         )
@@ -144,7 +157,7 @@ def _shown(rejected: list[dict[str, str]]) -> str:
 
 
 @contextmanager
-def rejections_first(rejected: list[dict[str, str]]) -> Iterator[None]:
+def rejections_first(rejected: list[dict[str, str]]) -> Generator[None]:
     """What goes wrong with splits in this block may come of records that were rejected: they are named before it."""
     try:
         yield
@@ -181,7 +194,7 @@ def _run(tasks: list[ShardTask], processes: int, progress: Progress) -> list[dic
             done += len(task.items)
         return [summaries[i] for i in range(len(tasks))]
     # The tasks go to each worker once, as it starts: a forked one has them already.
-    pool = ProcessPoolExecutor(min(processes, len(tasks)), _context(tasks[0].encode), _start_worker, (tasks,))
+    pool = ProcessPoolExecutor(min(processes, len(tasks)), worker_context(tasks[0].encode), _start_worker, (tasks,))
     with pool:
         # The largest first, so that no worker is left alone with a large one at the end.
         order = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].items))
@@ -197,7 +210,7 @@ def _run(tasks: list[ShardTask], processes: int, progress: Progress) -> list[dic
     return [summaries[i] for i in range(len(tasks))]
 
 
-def _context(encode: Encoder) -> multiprocessing.context.BaseContext:
+def worker_context(encode: Encoder) -> BaseContext:
     """How worker processes start: forked where that is safe, at no cost; else from a clean server that imports anew.
 
     A fork copies one thread only: what TensorFlow's threads, or a progress bar's, hold at that moment stays locked.
@@ -221,98 +234,9 @@ def _write_shard_number(number: int) -> dict[str, Any]:
     return write_shard(_worker_tasks[number])
 
 
-def write_shard(task: ShardTask, progress: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
-    """Writes one shard under a temporary name, and a summary beside it; a shard of this job that is there is kept.
-
-    Records that were rejected then are tried again first: reading may have failed for a passing reason, or the file was
-    mended. Where one is good now, the shard is written anew.
-
-    Returns:
-        The summary: bytes, checksum, labels, groups, ids, hashes and rejections of its records; `cached` says what was
-        there, if anything was.
-    """
-    sidecar = _sidecar(task.path)
-    found, cached = _of_earlier_run(task), {}
-    if found is not None:
-        left = set(found["record_ids"])
-        again = [item for item in task.items if item.record_id not in left]
-        tried = list(_encoded(replace(task, items=again)))
-        good = sum(len(batch.payloads) for batch in tried)
-        cached = {"cached": {"tried": len(again), "good": good}}
-        if not good:
-            progress(len(task.items))
-            return found | {"rejected": [r for batch in tried for r in batch.rejected]} | cached
-    summary = _write(task.path, _encoded(task, progress)) | {"job": task.job}
-    write_json(sidecar, summary)
-    return summary | cached
-
-
-def _of_earlier_run(task: ShardTask) -> dict[str, Any] | None:
-    """The summary of a shard that is there, whole, and of this very job."""
-    sidecar = _sidecar(task.path)
-    if not (sidecar.is_file() and task.path.is_file()):
-        return None
-    summary = json.loads(sidecar.read_text())
-    if summary.get("job") != task.job or summary["bytes"] != task.path.stat().st_size:
-        return None
-    return summary if shards.file_crc32c(task.path) == summary["crc32c"] else None
-
-
-def _encoded(task: ShardTask, progress: Callable[[int], None] = lambda done: None) -> Iterator[Batch]:
-    for first in range(0, len(task.items), BATCH):
-        items = task.items[first : first + BATCH]
-        yield task.encode(items)
-        progress(first + len(items))
-
-
-def _write(path: Path, batches: Iterable[Batch]) -> dict[str, Any]:
-    columns = ("labels", "groups", "record_ids", "hashes", "rejected", "lengths")
-    summary: dict[str, Any] = {key: [] for key in columns}
-    sums, largest = None, 0.0
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            writer = tfrecords.Writer(file)
-            for batch in batches:
-                writer.write_all(batch.payloads)
-                for key in columns:
-                    summary[key] += getattr(batch, key)
-                largest = max(largest, batch.largest)
-                if batch.sums is not None:
-                    sums = batch.sums if sums is None else sums + batch.sums
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sums = None if sums is None else sums.tolist()
-    return summary | {"bytes": writer.bytes, "crc32c": writer.crc32c(), "sums": sums, "largest": largest}
-
-
-def _without(task: ShardTask, summary: dict[str, Any], copies: dict[str, str]) -> dict[str, Any]:
-    """The shard written again without the records that are also under another class."""
-    gone = {summary["record_ids"][i]: h for i, h in enumerate(summary["hashes"]) if h in copies}
-    if not gone:
-        return summary
-    left = [item for item in task.items if item.record_id not in gone]
-    # The summary on disk stays that of all records: who goes on after an interruption must find the same copies.
-    again = _write(task.path, _encoded(replace(task, items=left)))
-    files = {item.record_id: getattr(item, "file", item.record_id) for item in task.items}
-    again["rejected"] += [
-        {"file": files[record_id], "reason": f"expected one class, received the same samples in {copies[h]}"}
-        for record_id, h in gone.items()
-    ]
-    return again
-
-
 def _record_lengths(summaries: list[dict[str, Any]], kept: int) -> RecordLengths | None:
     """Of the records that were kept; None where they have none, or a shard of an earlier version doesn't say."""
     held = sorted(length for summary in summaries for length in summary.get("lengths", ()))
     if not held or len(held) != kept:
         return None
     return RecordLengths(shortest=held[0], median=held[len(held) // 2], longest=held[-1])
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_name(f".{path.name}.json")

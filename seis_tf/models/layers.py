@@ -1,8 +1,8 @@
-"""Keras layers: the in-graph twin of `spectrograms.py`, and forms of known layers that can be stacked and compiled.
+"""Keras layers for both tasks: forms of known layers that can be mapped over a stack of models and compiled.
 
 `UnfoldConv1D` and `StackableDropout` compute what `Conv1D` and `Dropout` compute. They exist because a stack of models
-trained as one (`training.py`) maps a model over a leading axis of its weights: a convolution with a batch of filters
-has no such form, and Keras's dropout would draw one mask for all models.
+trained as one (`training/stack.py`) maps a model over a leading axis of its weights: a convolution with a batch of
+filters has no such form, and Keras's dropout would draw one mask for all models.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class UnfoldConv1D(keras.layers.Conv1D):
             raise ValueError(f"UnfoldConv1D: expected strides, dilation and groups of 1, received {received}")
 
     def call(self, inputs):
+        """[batch, sample, channel] -> [batch, sample, filter]."""
         width, length = self.kernel_size[0], inputs.shape[1]
         left = (width - 1) // 2
         padded = tf.pad(inputs, [[0, 0], [left, width - 1 - left], [0, 0]])
@@ -51,6 +52,7 @@ class ReshapeMaxPool1D(keras.layers.Layer):
     """Max pooling of 2 with stride 2 (an odd last sample is dropped), as reshape and maximum."""
 
     def call(self, inputs):
+        """[batch, sample, channel] -> [batch, sample // 2, channel]."""
         half = inputs.shape[1] // 2
         return tf.reduce_max(tf.reshape(inputs[:, : 2 * half], [-1, half, 2, inputs.shape[2]]), axis=2)
 
@@ -71,6 +73,7 @@ class StackableDropout(keras.layers.Layer):
         self.initial_rate, self.initial_seed = float(rate), int(seed)
 
     def build(self, input_shape):
+        """Makes the weights: `rate`, and `state` = (seed, step)."""
         self.rate = self.add_weight(
             name="rate",
             shape=(),
@@ -83,6 +86,7 @@ class StackableDropout(keras.layers.Layer):
         )
 
     def call(self, inputs, training=False):
+        """Any shape, unchanged but in training; a training call advances the step of the random state."""
         if not training:
             return inputs
         state = tf.convert_to_tensor(self.state)
@@ -92,6 +96,7 @@ class StackableDropout(keras.layers.Layer):
         return tf.where(uniform >= rate, inputs / tf.cast(1 - rate, inputs.dtype), tf.zeros_like(inputs))
 
     def get_config(self):
+        """What `__init__` takes, for saved models."""
         return super().get_config() | {"rate": self.initial_rate, "seed": self.initial_seed}
 
 
@@ -137,6 +142,7 @@ class Logarithm(keras.layers.Layer):
     """log x, natural."""
 
     def call(self, x):
+        """Any shape -> the same shape."""
         return tf.math.log(x)
 
 
@@ -145,4 +151,5 @@ class StackMembers(keras.layers.Layer):
     """Outputs of an ensemble's members, each [batch, ...], as one tensor [batch, member, ...]."""
 
     def call(self, outputs):
+        """List of [batch, ...] -> [batch, member, ...]."""
         return tf.stack(outputs, axis=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,7 +40,7 @@ def load_settings(
     """Settings from a JSON file, with the options given on the command line laid over it.
 
     Args:
-        kind: the class wanted.
+        kind: the class of the settings.
         path: a JSON file, or None for the defaults.
         overrides: dotted key to value, e.g. `{"record.length_samples": 1024}`; None values are skipped.
         base: what the file is laid over.
@@ -89,7 +89,7 @@ def load_tree(path: Path | None) -> dict[str, Any]:
         raise ValueError(f"{path}: expected a JSON object of settings, received {err}") from err
     if not isinstance(tree, dict):
         raise ValueError(f"{path}: expected a JSON object of settings, received {type(tree).__name__}")
-    return tree
+    return cast(dict[str, Any], tree)
 
 
 def first_error(err: ValidationError) -> str:
@@ -97,7 +97,7 @@ def first_error(err: ValidationError) -> str:
     first = err.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "value_error":  # of a validator here: its text names both values
-        inner = first["ctx"]["error"]
+        inner = first.get("ctx", {}).get("error", first["msg"])
         if isinstance(inner, ValidationError):  # of settings inside these whose class depends on their kind
             return f"{where}.{first_error(inner)}"
         return ": ".join(filter(None, (where, str(inner))))
@@ -108,14 +108,17 @@ def merge(tree: dict[str, Any], over: dict[str, Any]) -> None:
     """Lays one tree of settings over another."""
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            merge(tree[key], value)
+            merge(tree[key], cast(dict[str, Any], value))
         else:
             tree[key] = value
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """A tree of settings as dotted key to value."""
-    found = {}
+    dotted: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
+        if isinstance(value, dict):
+            dotted |= flat(cast(dict[str, Any], value), f"{prefix}{key}.")
+        else:
+            dotted[f"{prefix}{key}"] = value
+    return dotted

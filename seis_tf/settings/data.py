@@ -121,12 +121,14 @@ class SplitSettings(Settings):
         return self
 
     @property
-    def fractions(self) -> dict[str, float]:
+    def fractions(self) -> dict[Literal["train", "valid", "test"], float]:
         """Part of the records for each split that is to hold any."""
         if self.all_to is not None:
             return {self.all_to: 1.0}
-        asked = {"valid": self.valid_fraction, "test": self.test_fraction}
-        return {"train": 1 - sum(asked.values())} | {split: part for split, part in asked.items() if part > 0}
+        parts: dict[Literal["train", "valid", "test"], float]
+        parts = {"train": 1 - (self.valid_fraction + self.test_fraction)}
+        parts |= {"valid": self.valid_fraction, "test": self.test_fraction}
+        return {split: part for split, part in parts.items() if part > 0}
 
 
 class DartSplitSettings(SplitSettings):

@@ -1,6 +1,6 @@
 """The kinds of networks: of each its settings, its name in tables, its task, its defaults and its search space.
 
-The function that builds it and the formula that counts its weights stand in the task's `networks.py`; `tasks.py` joins
+The function that builds it and the formula that counts its weights are in the task's `networks.py`; `tasks.py` joins
 the two. A further kind is a subclass of `NetworkSettings`; defining it is enough for `train --config` to know it.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
@@ -29,7 +29,7 @@ class NetworkSettings(Settings):
         space: what `tune` searches.
     """
 
-    kind: str
+    kind: Any  # a string; type checkers let a subclass narrow a field to its Literal from Any alone
     title: ClassVar[str]
     task: ClassVar[str]
     defaults: ClassVar[dict[str, Any]] = {}
@@ -64,7 +64,7 @@ def settings_of(value: Any) -> NetworkSettings:
     """
     if isinstance(value, NetworkSettings):
         return value
-    kind = value.get("kind") if isinstance(value, dict) else None
+    kind = cast(dict[str, Any], value).get("kind") if isinstance(value, dict) else None
     if kind not in KINDS:
         raise ValueError(f"kind: expected one of {list(KINDS)}, received {kind!r}")
     return KINDS[kind].model_validate(value)
@@ -214,5 +214,5 @@ class SlipMlpSettings(NetworkSettings):
     activation: str = "silu"
     dropout: Rate = 0.1
     floor_m: float = Field(default=0.01, gt=0, description="level below which records are not scaled up")
-    gain: float = Field(default=20.0, gt=0, description="metres of slip that a metre of level stands for, about")
+    gain: float = Field(default=20.0, gt=0, description="metres of slip to a metre of level, roughly")
     use_mask: Literal[True] = True

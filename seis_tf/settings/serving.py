@@ -41,7 +41,7 @@ class ServerSettings(Settings):
     host: str = Field(default="127.0.0.1", description="0.0.0.0 to be reached from elsewhere: there is no password")
     allow_hosts: tuple[str, ...] = Field(
         default=(),
-        description="further names by which it may be asked, as they stand in a URL: name or name:port",
+        description="further names by which it may be asked, as a URL has them: name or name:port",
     )
     rest_port: int = Field(default=8501, ge=0, le=65535, description="0 takes a free one")
     grpc_port: int | None = Field(default=8500, ge=0, le=65535, description="0 takes a free one; null: no gRPC")

@@ -27,7 +27,7 @@ def source_position(random: np.random.Generator, class_index: int, settings: Lab
 def path_lengths(source_m: np.ndarray, sensors: np.ndarray, settings: LabquakeSettings) -> np.ndarray:
     """m [sensor, path]: the straight path, then those reflected once from each side and the bottom.
 
-    Sensors stand in two rows on the faces y = 0 and y = width. A path "reflected" from the sensor's own face is the
+    Sensors are in two rows on the faces y = 0 and y = width. A path "reflected" from the sensor's own face is the
     straight one again, of the same length: it is no arrival of its own.
     """
     x, y, z = settings.block_m

@@ -269,12 +269,14 @@ def _write_chunk(out: Path, settings: LabquakeSettings, seed: int, plan: list[tu
         samples, truth = _simulate_event(settings, seed, *item)
         for row, counts in enumerate(samples):
             sensor, start_us = truth["sensor"][row], int(truth["start_time_us"][row])
-            (out / str(truth["file"][row])).write_bytes(_packed(counts, sensor, start_us, settings.sampling_rate_hz))
+            (out / str(truth["file"][row])).write_bytes(
+                packed_record(counts, sensor, start_us, settings.sampling_rate_hz)
+            )
             table.writerow([_cell(truth[column][row]) for column in TRUTH_COLUMNS])
     return lines.getvalue()
 
 
-def _packed(counts: np.ndarray, sensor: str, start_us: int, rate_hz: float) -> bytes:
+def packed_record(counts: np.ndarray, sensor: str, start_us: int, rate_hz: float) -> bytes:
     """One miniSEED 2 record of the smallest length that holds all samples.
 
     Header times resolve 1 microsecond, which is 10 samples at 10 MHz: in several records a trace could read back in

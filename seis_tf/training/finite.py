@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from seis_tf.training.stack import CompiledStack, StackState
+from seis_tf.training.batches import Batches
+from seis_tf.training.stack import CompiledStack
+from seis_tf.training.state import StackState
 
-# State, which steps of an epoch, rows (and companions) and which are present -> the state after, loss [step, member].
-Steps = Callable[[StackState, slice, Sequence[np.ndarray], np.ndarray], tuple[StackState, np.ndarray]]
+# State and batches -> the state after them, and the loss [step, member].
+Steps = Callable[[StackState, Batches], tuple[StackState, np.ndarray]]
 
 
 class NotFiniteError(ValueError):
@@ -19,15 +22,15 @@ class NotFiniteError(ValueError):
         member: number of the model.
         epoch: counted from 1.
         what: is not finite, in words.
-        rows: of the data, the records that cause it; empty where that can't be told.
+        rows: of the data, the records that cause it; empty where no record alone does.
     """
 
-    def __init__(self, member: int, epoch: int, what: str, rows: Sequence[int]):
+    def __init__(self, member: int, epoch: int, what: str, rows: Sequence[int] | np.ndarray):
         self.member, self.epoch, self.what, self.rows = member, epoch, what, list(map(int, rows))
-        super().__init__(self.told([f"in row {row}" for row in self.rows]))
+        super().__init__(self.message([f"in row {row}" for row in self.rows]))
 
-    def told(self, records: Sequence[str]) -> str:
-        """The message, with the records at fault by these names."""
+    def message(self, records: Sequence[str]) -> str:
+        """The error's message, with the records at fault called by these names."""
         words = f"member {self.member}, epoch {self.epoch}: expected finite loss and weights, received {self.what}"
         if not records:
             return f"{words}; no single record causes it: try a smaller --learning-rate"
@@ -40,65 +43,82 @@ def rows_at_fault(
     steps: Steps,
     state: StackState,
     untrained: StackState,
-    order: Sequence[np.ndarray],
-    present: np.ndarray,
+    batches: Batches,
     member: int,
     values: Sequence[np.ndarray],
 ) -> list[int]:
-    """The records that made a member's epoch end without finite weights: of its first such step, tried one by one.
+    """The records that made a member's epoch end without finite weights.
 
-    A record is at fault when the network fails on it alone with its first weights too: those that it has just before it
-    fails may fail on any record, where the learning rate is too high.
+    The first step after which something is not finite is found by bisection, then its records are tried one by one. A
+    record is at fault when the network fails on it alone with its first weights too: the weights just before the
+    failure may fail on any record, where the learning rate is too high.
 
     Args:
         stack: that was trained.
         steps: runs a part of the epoch again.
         state: before the epoch.
         untrained: the state that training began with.
-        order: rows, and companions where there are some, int [step, member, batch], as the epoch had them.
-        present: likewise, 0 where a row only fills up.
+        batches: of the epoch.
         member: its place in the state.
         values: inputs and targets [record, ...].
 
     Returns:
-        Rows of the data; none where the whole batch fails, or no record does alone.
+        Rows of the data, sorted; none where the whole batch fails, or no record does alone.
     """
-    only = np.zeros_like(present)
-    only[:, member] = present[:, member]
+    only = batches.of(np.arange(batches.rows.shape[1]) == member)
 
-    def run(start: StackState, part: slice, order, shown: np.ndarray) -> tuple[StackState, bool]:
-        after, losses = steps(start, part, order, shown)
-        stepped = shown[part, member].any(axis=1)
-        return after, bool(stack.finite(after)[member] and np.isfinite(losses[stepped, member]).all())
+    def run(start: StackState, part: Batches) -> tuple[StackState, bool]:
+        after, losses = steps(start, part)
+        has_records = part.present[:, member].any(axis=1)
+        return after, bool(stack.finite(after)[member] and np.isfinite(losses[has_records, member]).all())
 
-    good, bad = 0, len(present)  # steps after which all is finite, and not
+    good, bad = 0, len(only)  # numbers of steps after which all is finite, and not
     while bad - good > 1:
         middle = (good + bad) // 2
-        good, bad = (middle, bad) if run(state, slice(0, middle), order, only)[1] else (good, middle)
-    places = np.flatnonzero(only[good, member])
-    batch = order[0][good, member, places]
-    without_value = {row for row in batch if not all(np.isfinite(v[row]).all() for v in values)}
+        good, bad = (middle, bad) if run(state, only.part(0, middle))[1] else (good, middle)
+    step = only.part(good, good + 1)
+    places = np.flatnonzero(step.present[0, member])
+    without_value = {row for row in step.rows[0, member, places] if not all(np.isfinite(v[row]).all() for v in values)}
     if without_value:
         return sorted(without_value)
+    return _failing_alone(step, member, places, lambda part: run(untrained, part)[1])
 
-    def is_finite(chosen: np.ndarray, order: Sequence[np.ndarray] = order) -> bool:
-        """With these places alone: the others repeat one of them, for 0 times a value that is not finite is NaN."""
-        shown, repeated = np.zeros_like(only), [v.copy() for v in order]
-        shown[good, member, chosen] = 1
-        for rows, given in zip(repeated, order, strict=True):
-            rows[good, member] = given[good, member, chosen[0]]
-            rows[good, member, chosen] = given[good, member, chosen]
-        return run(untrained, slice(good, good + 1), repeated, shown)[1]
 
-    failing = np.array([place for place in places if not is_finite(np.array([place]))], int)
+def _failing_alone(step: Batches, member: int, places: np.ndarray, is_finite: Callable[[Batches], bool]) -> list[int]:
+    """Rows of those records of one step on which training fails alone; none where it fails on all.
+
+    Args:
+        step: one step.
+        member: whose records are tried.
+        places: int [record], where in the batch it has records.
+        is_finite: whether training on a step gives finite weights.
+    """
+    failing = np.array([place for place in places if not is_finite(_alone(step, member, place))], int)
     others = np.setdiff1d(places, failing)
     if not len(others):
         return []
-    found = set()
+    rows = set()
     for place in failing:
-        mixed = [v.copy() for v in order]
-        mixed[-1][good, member, place] = order[-1][good, member, others[0]]
-        # With another companion all is well: the companion is at fault.
-        by_companion = len(order) > 1 and is_finite(np.array([place]), mixed)
-        found.add(order[1 if by_companion else 0][good, member, place])
-    return sorted(found)
+        at_fault = step.rows
+        if step.companions is not None:
+            companions = step.companions.copy()
+            companions[0, member, place] = step.companions[0, member, others[0]]
+            # Where training on the record succeeds with another companion, the companion is at fault.
+            if is_finite(_alone(replace(step, companions=companions), member, place)):
+                at_fault = step.companions
+        rows.add(at_fault[0, member, place])
+    return sorted(rows)
+
+
+def _alone(step: Batches, member: int, place: int) -> Batches:
+    """One step with one record: the other places repeat it, as 0 times a value that is not finite would be NaN."""
+
+    def repeated(values: np.ndarray) -> np.ndarray:
+        values = values.copy()
+        values[0, member] = values[0, member, place]
+        return values
+
+    present = np.zeros_like(step.present)
+    present[0, member, place] = 1
+    companions = None if step.companions is None else repeated(step.companions)
+    return replace(step, rows=repeated(step.rows), present=present, companions=companions)

@@ -7,9 +7,8 @@ epoch's records follows from seed and epoch alone, so training that is taken up 
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -17,68 +16,15 @@ import numpy as np
 import tensorflow as tf
 
 from seis_tf.settings.training import TrainingSettings, learning_rate_at
+from seis_tf.training.architecture import architecture
+from seis_tf.training.batches import Batches, epoch_batches
 from seis_tf.training.finite import NotFiniteError, Steps, rows_at_fault
+from seis_tf.training.inputs import FitInputs, Member
 from seis_tf.training.optimizers import Optimizer
 from seis_tf.training.progress import Progress
-from seis_tf.training.stack import CompiledStack, Loss, StackState, Transform, architecture, compiled
-
-Metric = Callable[[np.ndarray, np.ndarray], float]
-# Of every score that a training, a study or an evaluation computes: whether a smaller value is the better one.
-_SMALLER_IS_BETTER = {
-    "loss": True,
-    "log_loss": True,
-    "brier": True,
-    "ece": True,
-    "mse": True,
-    "mse_ratio": True,
-    "accuracy": False,
-    "balanced_accuracy": False,
-    "macro_f1": False,
-}
-
-
-@dataclass(frozen=True)
-class Data:
-    """Records in memory, and what of them a model is shown.
-
-    Args:
-        inputs: arrays [record, ...], as the model takes them.
-        targets: [record, ...].
-        weights: float32 [record], in the loss; ones by default.
-        training_inputs: what `transform` turns into a training batch; by default the inputs themselves.
-        transform: (training inputs of a batch, int32 seed [3]) -> inputs of the model; drawn anew each step.
-        companions: rows that `transform` may mix in (noise records); their first training input comes as one more.
-    """
-
-    inputs: tuple[np.ndarray, ...]
-    targets: np.ndarray
-    weights: np.ndarray | None = None
-    training_inputs: tuple[np.ndarray, ...] | None = None
-    transform: Transform | None = None
-    companions: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Member:
-    """One model of a stack.
-
-    Args:
-        train: rows of the data that it is fitted to.
-        valid: rows that its validation scores are of.
-        seed: of its records' order and its dropout.
-        learning_rate: None for the settings' own.
-        l2: likewise.
-        dropout: likewise, None for the model's own.
-        loss_weights: of the parts of a loss that has parts; None for the loss's own.
-    """
-
-    train: np.ndarray
-    valid: np.ndarray
-    seed: int
-    learning_rate: float | None = None
-    l2: float | None = None
-    dropout: float | None = None
-    loss_weights: tuple[float, ...] | None = None
+from seis_tf.training.scores import smaller_is_better
+from seis_tf.training.stack import CompiledStack, Rates, Records, compiled
+from seis_tf.training.state import StackState
 
 
 @dataclass
@@ -107,12 +53,9 @@ class Fit:
 
 def fit(
     models: Sequence[keras.Model],
-    data: Data,
-    members: Sequence[Member],
+    inputs: FitInputs,
     settings: TrainingSettings,
-    loss: Loss,
     *,
-    metrics: Mapping[str, Metric] | None = None,
     progress: Progress | None = None,
     on_epoch: Callable[[Progress], bool | None] = lambda progress: None,
     failed_go_on: bool = False,
@@ -121,13 +64,8 @@ def fit(
 
     Args:
         models: one for each member, of one architecture: they give the initial weights.
-        data: for all members.
-        members: which records, seed and rates each has.
+        inputs: data, members, loss and metrics.
         settings: of the training.
-        loss: (targets, outputs) -> [record]; one with an attribute `part_weights` is given those, or a member's own, as
-            a third argument.
-        metrics: name to function of (targets, outputs); validation scores, called "val_" + name. The one that is
-            monitored must be known to `smaller_is_better`.
         progress: to go on from (of the same call, stopped earlier).
         on_epoch: called after each epoch; True stops the training.
         failed_go_on: a member whose loss or weights are not finite has the loss NaN from then on and the others are
@@ -140,13 +78,13 @@ def fit(
         ValueError: nothing to fit, models of different architecture, or the monitored score is not computed.
         NotFiniteError: after an epoch the loss or a weight is not finite.
     """
-    check(models, members, settings, metrics or {})
+    check(models, inputs, settings)
     optimizer = Optimizer(settings.optimizer, settings.momentum, settings.weight_decay, settings.clip_norm)
-    stack = compiled(models[0], optimizer, loss, data.transform, settings.precision)
+    stack = compiled(models[0], optimizer, inputs.loss, inputs.data.transform, settings.precision)
     with tf.device(settings.device):
         if progress is None:
-            progress = _start(stack, models, members)
-        loop = _Loop(stack, models, data, members, settings, loss, dict(metrics or {}), failed_go_on)
+            progress = _start(stack, models, inputs.members)
+        loop = _Loop(stack, models, inputs, settings, failed_go_on)
         started, first = time.perf_counter(), 0.0
         while progress.epoch < settings.epochs and not _stopped(progress, settings).all():
             loop.epoch(progress)
@@ -159,28 +97,38 @@ def fit(
 class _Loop:
     """What stays the same from epoch to epoch: the data on the device and the members' rates."""
 
-    def __init__(self, stack, models, data: Data, members, settings: TrainingSettings, loss: Loss, metrics, go_on):
-        self.stack, self.data, self.members, self.settings, self.metrics = stack, data, members, settings, metrics
-        self.models, self.failed_go_on = models, go_on
+    def __init__(
+        self,
+        stack: CompiledStack,
+        models: Sequence[keras.Model],
+        inputs: FitInputs,
+        settings: TrainingSettings,
+        failed_go_on: bool,
+    ):
+        self.stack, self.models, self.settings, self.failed_go_on = stack, models, settings, failed_go_on
+        self.data, self.members, self.metrics = inputs.data, inputs.members, inputs.metrics
         # Of the loss that was given: the stack's may be an equal one with other weights.
-        own = getattr(loss, "part_weights", None)
-        if own is None and any(m.loss_weights is not None for m in members):
+        part_weights = getattr(inputs.loss, "part_weights", None)
+        if part_weights is None and any(m.loss_weights is not None for m in self.members):
             raise ValueError("loss_weights: expected none for a loss without parts, received some")
-        self.loss_weights = [own if m.loss_weights is None else m.loss_weights for m in members]
-        self.inputs = [tf.constant(v) for v in data.inputs]
-        shown = data.training_inputs
-        self.training_inputs = self.inputs if shown is None else [tf.constant(v) for v in shown]
-        self.targets = tf.constant(data.targets)
-        self.weights = tf.constant(np.ones(len(data.targets), np.float32) if data.weights is None else data.weights)
+        self.loss_weights = [part_weights if m.loss_weights is None else m.loss_weights for m in self.members]
+        self.inputs = [tf.constant(v) for v in self.data.inputs]
+        training_inputs, weights = self.data.training_inputs, self.data.weights
+        self.records = Records(
+            self.inputs if training_inputs is None else [tf.constant(v) for v in training_inputs],
+            tf.constant(self.data.targets),
+            tf.constant(np.ones(len(self.data.targets), np.float32) if weights is None else weights),
+        )
         # Members that can't be mapped take turns; each turn is a stack of one.
-        self.groups = [range(len(members))] if stack.stackable else [[k] for k in range(len(members))]
-        self.valid_rows, self.valid_sizes = _padded_rows([m.valid for m in members])
+        members = range(len(self.members))
+        self.groups = [list(members)] if stack.stackable else [[k] for k in members]
+        self.valid_rows, self.valid_sizes = _padded_rows([m.valid for m in self.members])
 
     def epoch(self, progress: Progress) -> None:
         """One epoch of every member that has not stopped, its scores and the best weights so far."""
         started = time.perf_counter()
         runs = ~_stopped(progress, self.settings)
-        parts = [self._train(progress, group, runs[list(group)]) for group in self.groups]
+        parts = [self._train(progress, group, runs[group]) for group in self.groups]
         state = parts[0][0] if len(parts) == 1 else StackState.joined([state for state, _ in parts])
         losses = np.concatenate([loss for _, loss in parts])
         failed = runs & ~(self.stack.finite(state) & np.isfinite(losses))
@@ -203,55 +151,56 @@ class _Loop:
     def _rate(self, member: Member) -> float:
         return self.settings.learning_rate if member.learning_rate is None else member.learning_rate
 
-    def _train(self, progress: Progress, group, runs: np.ndarray) -> tuple[StackState, np.ndarray]:
+    def _train(self, progress: Progress, group: list[int], runs: np.ndarray) -> tuple[StackState, np.ndarray]:
+        """State and mean loss [member] of a group of members after an epoch.
+
+        Args:
+            progress: before the epoch.
+            group: numbers of the members.
+            runs: bool [member of the group], which have not stopped.
+        """
         if not runs.any():
             return progress.state.part(group), np.full(len(group), np.nan)
-        order, present, steps = self._steps(progress.epoch, group)
-        present[:, ~runs] = 0  # who has stopped waits: it must end as it would end alone
-        state, losses = steps(progress.state.part(group), slice(0, len(present)), order, present)
-        sizes = present.sum(axis=2)
+        # A member that has stopped keeps its weights unchanged.
+        batches = self._batches(progress.epoch, group).of(runs)
+        state, losses = self._steps(progress.epoch, group)(progress.state.part(group), batches)
+        sizes = batches.present.sum(axis=2)
         # Where a member had no step its loss is NaN; any other NaN is a training that failed, and must be seen.
         return state, np.where(sizes > 0, losses * sizes, 0).sum(axis=0) / np.maximum(sizes.sum(axis=0), 1)
 
-    def _steps(self, epoch: int, group) -> tuple[list[np.ndarray], np.ndarray, Steps]:
-        """Rows (and companions) [step, member, batch] of an epoch, which are present, and the steps as a function."""
+    def _batches(self, epoch: int, group: list[int]) -> Batches:
+        members = [self.members[k] for k in group]
+        return epoch_batches(members, epoch, self.settings.batch_size, self.data.companions)
+
+    def _steps(self, epoch: int, group: list[int]) -> Steps:
+        """A function that runs steps of an epoch for a group of members, with their rates."""
         settings, members = self.settings, [self.members[k] for k in group]
-        rows, present = epoch_rows([m.train for m in members], [m.seed for m in members], epoch, settings.batch_size)
-        order = [rows]
-        if self.data.companions is not None:
-            order.append(_companion_rows(self.data.companions, members, rows, epoch))
-        rate = learning_rate_at(settings, epoch) / settings.learning_rate
-
-        def steps(state: StackState, part: slice, order, present: np.ndarray) -> tuple[StackState, np.ndarray]:
-            return self.stack.run(
-                state,
-                self.training_inputs,
-                self.targets,
-                self.weights,
-                order[0][part],
-                present[part],
-                np.array([rate * self._rate(m) for m in members]),
-                np.array([settings.l2 if m.l2 is None else m.l2 for m in members]),
-                (members[0].seed, epoch),
-                order[1][part] if len(order) > 1 else None,
-                None if self.loss_weights[0] is None else np.array([self.loss_weights[k] for k in group]),
-                part.start,
-            )
-
-        return order, present, steps
+        schedule = learning_rate_at(settings, epoch) / settings.learning_rate
+        rates = Rates(
+            np.array([schedule * self._rate(m) for m in members]),
+            np.array([settings.l2 if m.l2 is None else m.l2 for m in members]),
+            None if self.loss_weights[0] is None else np.array([self.loss_weights[k] for k in group]),
+        )
+        seed = (members[0].seed, epoch)
+        return lambda state, batches: self.stack.run(state, self.records, batches, rates, seed)
 
     def _failure(self, progress: Progress, member: int, losses: np.ndarray) -> NotFiniteError:
         """The error of a member that is not finite after this epoch, with the records that cause it."""
-        group = next(list(group) for group in self.groups if member in group)
-        order, present, steps = self._steps(progress.epoch, group)
+        group = next(group for group in self.groups if member in group)
         what = "weights that are not" if np.isfinite(losses[member]) else f"the loss {losses[member]}"
-        values = [v.numpy() for v in (*self.training_inputs, self.targets)]
-        states = [state.part(group) for state in (progress.state, _start(self.stack, self.models, self.members).state)]
-        found = rows_at_fault(self.stack, steps, *states, order, present, group.index(member), values)
-        return NotFiniteError(member, progress.epoch + 1, what, found)
+        rows = rows_at_fault(
+            self.stack,
+            self._steps(progress.epoch, group),
+            progress.state.part(group),
+            _start(self.stack, self.models, self.members).state.part(group),
+            self._batches(progress.epoch, group),
+            group.index(member),
+            [v.numpy() for v in (*self.records.inputs, self.records.targets)],
+        )
+        return NotFiniteError(member, progress.epoch + 1, what, rows)
 
     def _odd(self, state: StackState, member: int) -> np.ndarray:
-        """Validation records whose loss is not finite; none where that is most of them, as their fault it is not."""
+        """Validation records whose loss is not finite; none where most are so, as then the weights are at fault."""
         rows = self.members[member].valid
         outputs = self.stack.predict(state.part([member]), self.inputs, rows=rows[None].astype(np.int32))[0]
         targets = tf.constant(self.data.targets[rows])
@@ -263,10 +212,7 @@ class _Loop:
         if not self.valid_rows.shape[1]:
             return [{} for _ in self.members]
         outputs = np.concatenate(
-            [
-                self.stack.predict(state.part(group), self.inputs, rows=self.valid_rows[list(group)])
-                for group in self.groups
-            ]
+            [self.stack.predict(state.part(group), self.inputs, rows=self.valid_rows[group]) for group in self.groups]
         )
         scores = []
         for k, size in enumerate(self.valid_sizes):
@@ -283,7 +229,7 @@ class _Loop:
     def _keep_best(self, progress: Progress) -> None:
         values = np.array([history[-1][self.settings.monitor] for history in progress.history])
         signed = values if smaller_is_better(self.settings.monitor) else -values
-        better = signed < progress.best_value  # never for NaN, nor for the last value of who has stopped
+        better = signed < progress.best_value  # never for NaN, nor for the last value of a member that has stopped
         progress.best_value = np.where(better, signed, progress.best_value)
         progress.best_epoch = np.where(better, progress.epoch, progress.best_epoch)
         if better.all():
@@ -292,71 +238,7 @@ class _Loop:
             progress.best = _chosen(better, progress.state, progress.best)
 
 
-def smaller_is_better(score: str) -> bool:
-    """Whether the smaller of two values of a score is the better one; `val_` before its name changes nothing.
-
-    Raises:
-        ValueError: a score that is not known: which end of it is the good one is not guessed.
-    """
-    name = score.removeprefix("val_")
-    if name not in _SMALLER_IS_BETTER:
-        raise ValueError(f"score: expected one of {list(_SMALLER_IS_BETTER)}, received {score!r}")
-    return _SMALLER_IS_BETTER[name]
-
-
-def best_row(history: Sequence[Mapping[str, float]], score: str) -> Mapping[str, float]:
-    """The epoch with the best value of a score, the first of several; one whose value is NaN is never the best.
-
-    Args:
-        history: of one member.
-        score: a column of it.
-
-    Raises:
-        ValueError: a score that is not known.
-    """
-    sign = 1 if smaller_is_better(score) else -1
-    return min(history, key=lambda row: sign * row[score] if np.isfinite(row[score]) else np.inf)
-
-
-def epoch_rows(
-    members: Sequence[np.ndarray], seeds: Sequence[int], epoch: int, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The order of one epoch: every record of each member once, in batches of which the last may not be full.
-
-    Returns:
-        rows int32 and present float32, both [step, member, batch]; present is 0 where a row only fills up.
-    """
-    steps = max(math.ceil(len(rows) / batch_size) for rows in members)
-    order = np.zeros((len(members), steps * batch_size), np.int32)
-    present = np.zeros((len(members), steps * batch_size), np.float32)
-    for k, (rows, seed) in enumerate(zip(members, seeds, strict=True)):
-        order[k, : len(rows)] = np.random.default_rng([seed, epoch]).permutation(rows)
-        order[k, len(rows) :] = order[k, 0]  # of its own: 0 times what is not finite would be NaN
-        present[k, : len(rows)] = 1
-    shape = (len(members), steps, batch_size)
-    return order.reshape(shape).swapaxes(0, 1), present.reshape(shape).swapaxes(0, 1)
-
-
-def class_weights(labels: np.ndarray, train: np.ndarray, kind: str) -> np.ndarray | None:
-    """Weights [record] that give every class of the training rows the same total; None for kind "none"."""
-    if kind == "none":
-        return None
-    counts = np.bincount(labels[train], minlength=labels.max() + 1)
-    return (len(train) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels].astype(np.float32)
-
-
-def _companion_rows(companions: np.ndarray, members: Sequence[Member], rows: np.ndarray, epoch: int) -> np.ndarray:
-    """A companion for each row, drawn from the member's own training records: nothing leaks in from its test side."""
-    drawn = np.empty_like(rows)
-    for k, member in enumerate(members):
-        pool = np.intersect1d(companions, member.train)
-        if not len(pool):
-            raise ValueError(f"companions: expected some among the training records, received none for member {k}")
-        drawn[:, k] = np.random.default_rng([member.seed, epoch, 1]).choice(pool, rows[:, k].shape)
-    return drawn
-
-
-def _start(stack: CompiledStack, models, members) -> Progress:
+def _start(stack: CompiledStack, models: Sequence[keras.Model], members: Sequence[Member]) -> Progress:
     state = stack.initial_state(models, [m.dropout for m in members], [m.seed for m in members])
     n = len(members)
     return Progress(state, state, np.full(n, np.inf), np.zeros(n, int), history=[[] for _ in members])
@@ -370,13 +252,9 @@ def _stopped(progress: Progress, settings: TrainingSettings) -> np.ndarray:
     return trained - progress.best_epoch >= settings.early_stopping
 
 
-def check(
-    models: Sequence[keras.Model],
-    members: Sequence[Member],
-    settings: TrainingSettings,
-    metrics: Mapping[str, Metric],
-) -> None:
+def check(models: Sequence[keras.Model], inputs: FitInputs, settings: TrainingSettings) -> None:
     """Raises what `fit` would raise, before anything is written or trained."""
+    members = inputs.members
     if len(models) != len(members) or not members:
         raise ValueError(
             f"fit: expected a model for each member, received {len(models)} models, {len(members)} members"
@@ -392,7 +270,7 @@ def check(
     devices = ["/" + device.name.rpartition("/device:")[2] for device in tf.config.list_logical_devices()]
     if settings.device is not None and settings.device not in devices:
         raise ValueError(f"device: expected one of {devices}, received {settings.device!r}")
-    known = ["loss"] + (["val_loss", *(f"val_{name}" for name in metrics)] if len(members[0].valid) else [])
+    known = ["loss"] + (["val_loss", *(f"val_{name}" for name in inputs.metrics)] if len(members[0].valid) else [])
     if settings.monitor not in known:
         raise ValueError(f"monitor: expected one of {known}, received {settings.monitor!r}")
     smaller_is_better(settings.monitor)

@@ -67,3 +67,11 @@ def slip_and_wave(greens: np.ndarray, weights_m: np.ndarray, slip_weight: float,
     values, vectors = np.linalg.eigh(gram / mean_square)
     factor = vectors * np.sqrt(np.maximum(values, 0))
     return SlipAndWave(tuple(map(tuple, factor.tolist())), (slip_weight, wave_weight))
+
+
+def class_weights(labels: np.ndarray, train: np.ndarray, kind: str) -> np.ndarray | None:
+    """Weights [record] that give every class of the training rows the same total; None for kind "none"."""
+    if kind == "none":
+        return None
+    counts = np.bincount(labels[train], minlength=labels.max() + 1)
+    return (len(train) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels].astype(np.float32)

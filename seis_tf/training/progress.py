@@ -1,4 +1,4 @@
-"""Where a training stands: the state, the best state so far, the history; and its checkpoint on disk."""
+"""The progress of a training: state, best state so far and history; written to and read from a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from seis_tf.files import write_atomically
-from seis_tf.training.stack import StackState
+from seis_tf.training.state import StackState
 
 
 @dataclass
 class Progress:
-    """Where a training stands; all that a checkpoint must hold."""
+    """All that a checkpoint must hold.
+
+    Attributes:
+        state: after the last epoch.
+        best: after each member's best epoch.
+        best_value: [member], the monitored score of that epoch; negative where larger is better.
+        best_epoch: int [member], counted from 1; 0 before the first.
+        epoch: epochs that are done.
+        history: a row of scores for each member and epoch.
+    """
 
     state: StackState
     best: StackState
@@ -31,7 +40,7 @@ class Progress:
         return len(self.best_epoch)
 
     def part(self, members: Sequence[int]) -> Progress:
-        """Where some of the members stand."""
+        """The progress of some of the members."""
         chosen = list(members)
         return Progress(
             self.state.part(chosen),
@@ -44,7 +53,7 @@ class Progress:
 
     @classmethod
     def joined(cls, parts: Sequence[Progress]) -> Progress:
-        """Members that stand at the same epoch, as one stack."""
+        """Members that have trained the same number of epochs, as one stack."""
         return cls(
             StackState.joined([p.state for p in parts]),
             StackState.joined([p.best for p in parts]),

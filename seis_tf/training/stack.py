@@ -25,67 +25,44 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seis_tf.models.layers import StackableDropout, dropouts
+from seis_tf.models.layers import dropouts
+from seis_tf.training.architecture import architecture, is_stackable
+from seis_tf.training.batches import Batches
+from seis_tf.training.inputs import Loss, Transform
 from seis_tf.training.optimizers import Optimizer
+from seis_tf.training.state import StackState
 
-Loss = Callable[..., tf.Tensor]  # (targets, outputs), and its parts' weights where it has such -> [record]
-Transform = Callable[[Sequence[tf.Tensor], tf.Tensor], Sequence[tf.Tensor]]
-
-
-@dataclass
-class StackState:
-    """Everything that training changes: variables of K models and of their optimizer, each [K, ...]."""
-
-    trainable: list[tf.Tensor]
-    non_trainable: list[tf.Tensor]
-    optimizer: list[tf.Tensor]
-
-    def map(self, function: Callable, *others: StackState) -> StackState:
-        """The state of `function(v, ...)` for each array v of this state and its like in the others."""
-        states = zip(*map(_groups, (self, *others)), strict=True)
-        return StackState(*([function(*v) for v in zip(*group, strict=True)] for group in states))
-
-    def part(self, members: Sequence[int]) -> StackState:
-        """Some of the models."""
-        chosen = list(members)
-        return self if chosen == list(range(self.trainable[0].shape[0])) else self.map(lambda v: tf.gather(v, chosen))
-
-    @classmethod
-    def joined(cls, states: Sequence[StackState]) -> StackState:
-        """Stacks of one architecture as one stack."""
-        return states[0].map(lambda *v: tf.concat(v, axis=0), *states[1:])
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """For a checkpoint."""
-        return {f"{kind}_{i:03d}": v.numpy() for kind in _KINDS for i, v in enumerate(getattr(self, kind))}
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> StackState:
-        """What `arrays` gave."""
-        return cls(
-            **{
-                kind: [tf.constant(arrays[name]) for name in sorted(arrays) if name.rpartition("_")[0] == kind]
-                for kind in _KINDS
-            }
-        )
+_SMALL_STEP_RECORDS = 2**14  # members x batch of a step that costs so little that padding to 256 steps is no loss
 
 
-def _groups(state: StackState) -> tuple[list[tf.Tensor], ...]:
-    return state.trainable, state.non_trainable, state.optimizer
+@dataclass(frozen=True)
+class Records:
+    """The data of a stack's members on the device.
+
+    Args:
+        inputs: each [record, ...], as the transform (or the model) takes them.
+        targets: [record, ...].
+        weights: float32 [record], the records' weights in the loss.
+    """
+
+    inputs: Sequence[tf.Tensor]
+    targets: tf.Tensor
+    weights: tf.Tensor
 
 
-_LITTLE = 2**14  # rows in a step
-_KINDS = ("trainable", "non_trainable", "optimizer")
+@dataclass(frozen=True)
+class Rates:
+    """What the members' steps differ in; values of the compiled program and not constants.
 
+    Args:
+        learning_rate: [member].
+        l2: [member]; `l2 * sum(w^2)` of the kernels is added to the loss.
+        loss_weights: [member, part], of a loss that has parts.
+    """
 
-def is_stackable(model: keras.Model) -> bool:
-    """Whether every layer can be mapped over a stack of weights (and gains from XLA on a CPU)."""
-    unmapped = (keras.layers.Conv2D, keras.layers.Dropout, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else model.layers
-    return not any(
-        isinstance(layer, unmapped) or type(layer) in (keras.layers.Conv1D, keras.layers.MaxPooling1D)
-        for layer in layers
-    )
+    learning_rate: np.ndarray
+    l2: np.ndarray
+    loss_weights: np.ndarray | None = None
 
 
 @dataclass(repr=False)  # TensorFlow's warnings quote it: with all its functions that would be pages
@@ -123,62 +100,49 @@ class CompiledStack:
         return model
 
     def run(
-        self,
-        state: StackState,
-        inputs: Sequence[tf.Tensor],
-        targets: tf.Tensor,
-        weights: tf.Tensor,
-        rows: np.ndarray,
-        present: np.ndarray,
-        learning_rate: np.ndarray,
-        l2: np.ndarray,
-        seed: tuple[int, int],
-        companions: np.ndarray | None = None,
-        loss_weights: np.ndarray | None = None,
-        first_step: int = 0,
+        self, state: StackState, records: Records, batches: Batches, rates: Rates, seed: tuple[int, int]
     ) -> tuple[StackState, np.ndarray]:
-        """The steps of an epoch in one graph, with the data in memory.
+        """The steps of an epoch, or some of them, in one graph.
 
         Args:
             state: before.
-            inputs: each [record, ...].
-            targets: [record, ...].
-            weights: float32 [record], the records' weights in the loss.
-            rows: int32 [step, member, batch], which records.
-            present: float32, likewise: 0 where a row only fills up the batch.
-            learning_rate: [member].
-            l2: [member].
+            records: on the device.
+            batches: which records each step takes.
+            rates: of each member.
             seed: of what `transform` draws.
-            companions: int32 [step, member, batch]: records whose first input `transform` is given as one more.
-            loss_weights: [member, part], of a loss that has parts.
-            first_step: number of the first of these steps, for what `transform` draws.
 
         Returns:
             The state after, and the loss [step, member] (NaN where a member had no step).
         """
-        function = self._function("epoch", self._epoch, rows.shape[1], compiled=self._compiles_epochs)
-        groups = _groups(state)
+        function = self._function("epoch", self._epoch, batches.rows.shape[1], compiled=self.compiles_epochs)
         # Where no member has L2 its value is not there at all: XLA adds up a penalty's squares one by one.
-        penalty, parts = [l2] if np.any(l2) else [], [] if loss_weights is None else [*loss_weights.T]
-        hyper = tf.nest.map_structure(lambda v: tf.constant(v, tf.float32), (learning_rate, penalty, parts))
-        data = (tuple(inputs), targets, weights)
-        steps = len(rows)
-        room = [(0, _room(rows.shape) - steps if self._compiles_epochs else 0), (0, 0), (0, 0)]
-        order = [tf.constant(np.pad(v, room), tf.int32) for v in (rows, companions) if v is not None]
-        present = tf.constant(np.pad(present, room), tf.float32)
-        seed = tf.constant((*seed, first_step), tf.int32)
-        groups, losses = function(groups, data, order, present, tf.constant(steps), hyper, seed)
+        penalty = [rates.l2] if np.any(rates.l2) else []
+        parts = [] if rates.loss_weights is None else [*rates.loss_weights.T]
+        hyper = tf.nest.map_structure(lambda v: tf.constant(v, tf.float32), (rates.learning_rate, penalty, parts))
+        steps = len(batches)
+        padding = [(0, _padded_steps(batches.rows.shape) - steps if self.compiles_epochs else 0), (0, 0), (0, 0)]
+        indices = (batches.rows,) if batches.companions is None else (batches.rows, batches.companions)
+        order = [tf.constant(np.pad(v, padding), tf.int32) for v in indices]
+        groups, losses = function(
+            state.groups,
+            (tuple(records.inputs), records.targets, records.weights),
+            order,
+            tf.constant(np.pad(batches.present, padding), tf.float32),
+            tf.constant(steps),
+            hyper,
+            tf.constant((*seed, batches.first_step), tf.int32),
+        )
         return StackState(*groups), losses.numpy()[:steps]
 
     def predict(
         self, state: StackState, inputs: Sequence[tf.Tensor], batch_size: int = 1024, rows: np.ndarray | None = None
     ) -> np.ndarray:
         """Outputs [member, record, ...] for records given once for all members, or `rows` [member, record] of each."""
-        groups = (state.trainable, state.non_trainable)
-        members = state.trainable[0].shape[0]
+        groups, members = (state.trainable, state.non_trainable), state.members
         if members > 1 and not self.stackable:
-            own = [None if rows is None else rows[k : k + 1] for k in range(members)]
-            return np.concatenate([self.predict(state.part([k]), inputs, batch_size, own[k]) for k in range(members)])
+            rows_of = [None if rows is None else rows[k : k + 1] for k in range(members)]
+            parts = [self.predict(state.part([k]), inputs, batch_size, rows_of[k]) for k in range(members)]
+            return np.concatenate(parts)
         function = self._function("predict", self._predict, members)
         if rows is None:
             rows = np.tile(np.arange(inputs[0].shape[0], dtype=np.int32), (members, 1))
@@ -192,11 +156,11 @@ class CompiledStack:
 
     def finite(self, state: StackState) -> np.ndarray:
         """Whether all weights and moments of each member are finite, bool [member]; NaN gradients leave no such."""
-        values = [v for group in _groups(state) for v in group if v.dtype.is_floating]
-        return self._function("finite", _all_finite, state.trainable[0].shape[0])(values).numpy()
+        values = [v for group in state.groups for v in group if v.dtype.is_floating]
+        return self._function("finite", _all_finite, state.members)(values).numpy()
 
     @property
-    def _compiles_epochs(self) -> bool:
+    def compiles_epochs(self) -> bool:
         """Whether XLA compiles whole epochs; else only the steps, or nothing where it would be slower."""
         return self.stackable and self.transform is None
 
@@ -212,7 +176,7 @@ class CompiledStack:
         rows = order[0]
         losses = tf.TensorArray(tf.float32, tf.shape(rows)[0], element_shape=[rows.shape[1]])
         step = tf.autograph.experimental.do_not_convert(self._all_members)
-        if not self._compiles_epochs:
+        if not self.compiles_epochs:
             step = self._functions.setdefault("step", tf.function(step, jit_compile=self.stackable))
 
         def stepped(i, groups, losses):
@@ -225,7 +189,7 @@ class CompiledStack:
             groups, loss = step(groups, x, y, w, present[i], hyper)
             return groups, losses.write(i, loss)
 
-        if self._compiles_epochs:
+        if self.compiles_epochs:
             i = tf.constant(0)
             while i < steps:  # not over tf.range, whose end XLA takes for a constant
                 groups, losses = stepped(i, groups, losses)
@@ -251,14 +215,14 @@ class CompiledStack:
             total = tf.add_n([loss, *(l2[0] * tf.reduce_sum(tf.square(v)) for v in self._penalised(trainable) if l2)])
         gradients = tape.gradient(total, trainable)
         stepped, optimizer_after = self.optimizer.update(trainable, gradients, optimizer, learning_rate)
-        # A member whose records are used up waits: not even its momentum may move it.
-        waits = count == 0
+        # A member without a record in this step keeps its weights and its optimizer's moments unchanged.
+        idle = count == 0
         after = tf.nest.map_structure(
-            lambda new, old: tf.where(waits, old, new),
+            lambda new, old: tf.where(idle, old, new),
             (list(stepped), list(moved), list(optimizer_after)),
             (trainable, non_trainable, optimizer),
         )
-        return after, tf.where(waits, np.nan, total)
+        return after, tf.where(idle, np.nan, total)
 
     def _penalised(self, trainable):
         return [
@@ -324,38 +288,20 @@ def _compiled(
     return CompiledStack(model, optimizer, loss, is_stackable(model), transform)
 
 
-def architecture(model: keras.Model) -> str:
-    """The model's configuration without what differs between members."""
-
-    def strip(node):
-        if isinstance(node, dict):
-            return {key: strip(value) for key, value in node.items() if key not in _VALUES}
-        return [strip(value) for value in node] if isinstance(node, (list, tuple)) else node
-
-    tree = strip(model.get_config())
-    for layer in tree["layers"]:
-        if layer["class_name"] == StackableDropout.__name__:
-            layer["config"]["rate"] = 0.5  # any: the rate is a variable
-    return json.dumps(tree, sort_keys=True, default=str)
-
-
-_VALUES = ("kernel_initializer", "kernel_regularizer", "seed", "build_config")
-
-
 def _inputs(x):
     return x[0] if len(x) == 1 else list(x)
 
 
-def _room(shape: tuple[int, int, int]) -> int:
-    """Steps that there is room for: a power of two, and where it costs little 256.
+def _padded_steps(shape: tuple[int, ...]) -> int:
+    """Pads the number of steps to a power of two (at least 256 for small batches), so that folds share one program.
 
-    So folds and sizes of a learning curve share one program, which is compiled for the room and told the steps.
+    The compiled program is given the true number of steps as a value, and runs no more than those.
 
     Args:
         shape: steps, members, batch.
     """
     steps, members, batch = shape
-    least = 256 if members * batch <= _LITTLE else 1
+    least = 256 if members * batch <= _SMALL_STEP_RECORDS else 1
     return max(least, 2 ** math.ceil(math.log2(steps)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -16,8 +17,9 @@ from seis_tf.dataset.shards import DatasetInfo
 from seis_tf.dataset.tables import Table
 from seis_tf.settings.networks import NetworkSettings
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Data, Metric
-from seis_tf.training.stack import Loss
+from seis_tf.training.inputs import Data, Loss, Metric
+
+Model: TypeAlias = keras.Model
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Augmentation:
         draws = tf.random.stateless_uniform([4, batch], seed)
         if settings.noise_probability:
             snr_db = settings.noise_snr_db[0] + draws[0] * (settings.noise_snr_db[1] - settings.noise_snr_db[0])
-            ratio = tf.math.divide_no_nan(_rms(waveforms), _rms(noise)) * tf.pow(10.0, -snr_db / 20)[:, None]
+            ratio = tf.math.divide_no_nan(rms(waveforms), rms(noise)) * tf.pow(10.0, -snr_db / 20)[:, None]
             added = tf.where(draws[1] < settings.noise_probability, tf.sign(draws[3] - 0.5), 0.0)[:, None]
             # Turned round by a random part of its length, so that few noise records make many.
             turns = tf.random.stateless_uniform([batch, 1], seed + 5, maxval=self.n_samples, dtype=tf.int32)
@@ -76,7 +76,8 @@ def shift(waveforms: tf.Tensor, samples: tf.Tensor) -> tf.Tensor:
     return tf.gather(waveforms, index, batch_dims=1)
 
 
-def _rms(waveforms: tf.Tensor) -> tf.Tensor:
+def rms(waveforms: tf.Tensor) -> tf.Tensor:
+    """Standard deviation about the mean [record, 1] of waveforms [record, sample] of any finite float32 values."""
     # Of the waveform over its peak: the square of a sample above 1.8e19 is no float32, nor is that of one below 1e-23.
     peak = tf.reduce_max(tf.abs(waveforms), axis=-1, keepdims=True)
     scaled = tf.math.divide_no_nan(waveforms, peak)

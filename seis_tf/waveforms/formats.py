@@ -1,8 +1,9 @@
-"""Waveform formats other than miniSEED, told by a file's first bytes and read from the file's own bytes alone.
+"""Waveform formats other than miniSEED, recognised by a file's first bytes and read from the file's own bytes alone.
 
 ObsPy's own detection asks some thirty readers, and several of them open what the file *names* (a CSS wfdisc is a table
-of other files): whoever sends a file could read any other one. So the format is found here, in a short list, and ObsPy
-reads it from memory, with the format given and after the numbers of its headers were compared with the file's size.
+of other files): an uploaded file could make the server read any other one. So the format is recognised here, in a
+short list, and ObsPy reads it from memory, with the format given and after the numbers of its headers were compared
+with the file's size.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def _without_places(content: bytes) -> bytes:
 
 
 def _sac_rate(content: bytes) -> float:
-    """Sampling rate that the header's 32-bit step stands for: to 7 digits where it can't tell this from the rest.
+    """Sampling rate that the header's 32-bit step means: to 7 digits where it can't tell this from the rest.
 
     ObsPy rounds the step to microseconds: 1024 Hz would be 1023.5, and 10 MHz infinite.
     """
@@ -200,7 +201,7 @@ def _check_gse2(content: bytes) -> None:
         raise BadRecord("expected ASCII in a GSE2 file, received other bytes")
     _check_gse_lines(content)
     for line in content.split(b"\n"):
-        # A sample takes a character at least; ObsPy makes room for as many samples as are stated.
+        # A sample takes a character at least; ObsPy allocates as many samples as are stated.
         count = line[48:56].strip()
         if line.startswith(b"WID2") and not (count.isdigit() and int(count) <= len(content)):
             raise BadRecord(f"expected at most {len(content)} samples, a character each, received {count.decode()!r}")
@@ -233,7 +234,7 @@ def _check_segy(content: bytes) -> None:
 def _check_seg2(content: bytes) -> None:
     """Traces one after the other, each inside the file.
 
-    ObsPy makes room for as many samples as are stated, and reads one place as often as it is pointed at.
+    ObsPy allocates as many samples as are stated, and reads one place as often as it is pointed at.
     """
     order = "<" if content[0] == 0x55 else ">"
     try:

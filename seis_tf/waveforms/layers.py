@@ -21,6 +21,7 @@ class Spectrogram(keras.layers.Layer):
         self.sampling_rate_hz = float(sampling_rate_hz)
 
     def call(self, waveforms):
+        """[batch, sample] in source units -> power, or its log10, [batch, frequency, time]."""
         settings = self.settings
         n_frequencies, n_frames = settings.shape(waveforms.shape[-1])
         matrix = tf.constant(transform_matrix(settings, self.sampling_rate_hz), tf.float32)
@@ -41,6 +42,7 @@ class Spectrogram(keras.layers.Layer):
         return (tf.math.log(power) - 2 * tf.math.log(scale)) / np.log(10).astype(np.float32)
 
     def get_config(self):
+        """What `__init__` takes, for saved models."""
         return super().get_config() | {
             "settings": self.settings.model_dump(mode="json"),
             "sampling_rate_hz": self.sampling_rate_hz,
@@ -66,6 +68,7 @@ class Standardise(keras.layers.Layer):
         self.mode, self.mean, self.std = mode, mean, std
 
     def call(self, spectrograms):
+        """[batch, frequency, time] -> the same shape, standardised; a record without any spread becomes 0."""
         if self.mode == "record":
             spectrograms = spectrograms * _scale(spectrograms, SQUARES)
             centred = spectrograms - tf.reduce_mean(spectrograms, axis=(1, 2), keepdims=True)
@@ -77,4 +80,5 @@ class Standardise(keras.layers.Layer):
         return spectrograms
 
     def get_config(self):
+        """What `__init__` takes, for saved models."""
         return super().get_config() | {"mode": self.mode, "mean": self.mean, "std": self.std}

@@ -1,4 +1,4 @@
-"""How many samples of each record are used, where nobody says it: as many as the records have.
+"""How many samples of each record are used, where `record.length_samples` is not given: as many as the records have.
 
 Only headers of miniSEED are read, other formats whole, of up to 1,000 records.
 """
@@ -42,18 +42,18 @@ def common_length(records: list[SourceRecord], settings: RecordSettings, samplin
     chosen = [records[position * len(records) // count] for position in range(count)]
     # The length decides how exactly rates must agree; the shortest possible one asks for least.
     target = make_target(settings.model_copy(update={"length_samples": 2}), sampling_rate_hz)
-    found, reasons = [], []
+    samples, reasons = [], []
     for record, pieces in _traces(chosen):
         try:
             if isinstance(pieces, BadRecord):
                 raise pieces
             check_pieces(pieces, target)
-            found.append(record_length(pieces, resampling_ratio(pieces[0].sampling_rate_hz, target.settings)))
+            samples.append(record_length(pieces, resampling_ratio(pieces[0].sampling_rate_hz, target.settings)))
         except BadRecord as err:
             reasons.append(f"{record.file}: {err}")
-    if not found:
+    if not samples:
         raise ValueError(f"length: expected readable records, received none; {(reasons or ['no records'])[0]}")
-    lengths = np.sort(found)
+    lengths = np.sort(samples)
     for tolerance in TOLERANCES:
         length, part = _largest_group(lengths, tolerance)
         if part >= COMMON_PART:
@@ -85,7 +85,7 @@ def _traces(records: list[SourceRecord]) -> Iterator[tuple[SourceRecord, list[Tr
     """Each record with its joined traces; of miniSEED the samples are all False, as many as the headers say."""
     others = []
     for record in records:
-        pieces = [] if record.location else _header_pieces(record.path)
+        pieces = [] if record.location else header_pieces(record.path)
         if pieces:
             yield record, join_pieces(pieces)
         else:
@@ -94,7 +94,7 @@ def _traces(records: list[SourceRecord]) -> Iterator[tuple[SourceRecord, list[Tr
     yield from zip(others, read_records(others), strict=True)
 
 
-def _header_pieces(path: str) -> list[Trace]:
+def header_pieces(path: str) -> list[Trace]:
     """The pieces of a miniSEED file, without its samples; none where it is not whole or no such file."""
     try:
         with open(path, "rb") as file:

@@ -189,7 +189,7 @@ def load_traces(
 
 
 class _Batch:
-    """Room for the results of `count` records, filled block by block."""
+    """Arrays for the results of `count` records, filled block by block."""
 
     def __init__(self, count: int, length: int) -> None:
         self.samples = np.empty((count, length), np.float32)
@@ -217,13 +217,13 @@ def _add_block(batch: _Batch, pending: list[tuple[int, list[Trace]]], target: Ta
     for number, reason in bad.items():
         batch.reasons[good[number][0]] = reason
     good = [record for number, record in enumerate(good) if number not in bad]
-    own = slice(len(batch.kept), len(batch.kept) + len(good))
-    batch.samples[own] = rows
-    batch.snr_db[own] = signal_to_noise_db(rows)
-    batch.peak_amplitude[own] = peak
-    batch.clipped[own] = clipped
-    batch.record_samples[own] = [window.record_samples for _, _, window in good]
-    batch.first_sample[own] = [window.first for _, _, window in good]
+    places = slice(len(batch.kept), len(batch.kept) + len(good))
+    batch.samples[places] = rows
+    batch.snr_db[places] = signal_to_noise_db(rows)
+    batch.peak_amplitude[places] = peak
+    batch.clipped[places] = clipped
+    batch.record_samples[places] = [window.record_samples for _, _, window in good]
+    batch.first_sample[places] = [window.first for _, _, window in good]
     batch.content_hash.extend(content_hash(pieces) for _, pieces, _ in good)
     batch.kept.extend(position for position, _, _ in good)
 

@@ -111,13 +111,13 @@ def _count(path: Path, content: dict[str, np.ndarray], name: str, axis_name: str
 
 def _by_row(path: Path, matrix: np.ndarray, n_frequencies: int, n_times: int, n_classes: int) -> np.ndarray:
     """The matrix as [record, values and label], whichever way it lies in the file."""
-    wanted = n_frequencies * n_times + 1
-    if matrix.ndim != 2 or wanted not in matrix.shape or matrix.dtype.kind not in "iuf":
+    rows = n_frequencies * n_times + 1
+    if matrix.ndim != 2 or rows not in matrix.shape or matrix.dtype.kind not in "iuf":
         raise ValueError(
-            f"{path}: expected mSpec with {n_frequencies} x {n_times} + 1 = {wanted} rows or columns of numbers, "
+            f"{path}: expected mSpec with {n_frequencies} x {n_times} + 1 = {rows} rows or columns of numbers, "
             f"received {matrix.dtype} {' x '.join(map(str, matrix.shape))}"
         )
-    sides = [side for side, length in ((matrix.T, matrix.shape[0]), (matrix, matrix.shape[1])) if length == wanted]
+    sides = [side for side, length in ((matrix.T, matrix.shape[0]), (matrix, matrix.shape[1])) if length == rows]
     labelled = [side for side in sides if np.isin(side[:, -1], np.arange(n_classes)).all()]
     if not labelled:
         last = sides[0][:, -1]
@@ -125,7 +125,7 @@ def _by_row(path: Path, matrix: np.ndarray, n_frequencies: int, n_times: int, n_
         raise ValueError(f"{path}: expected labels 0 to {n_classes - 1} last in each record, received {unknown:g}")
     if len(labelled) > 1:
         raise ValueError(
-            f"{path}: expected labels in the last row or the last column, received {wanted} x {wanted} with both"
+            f"{path}: expected labels in the last row or the last column, received {rows} x {rows} with both"
         )
     return labelled[0]
 
@@ -151,6 +151,8 @@ def write_mat(
 ) -> None:
     """Writes the matrix, one record a column, so that `read_mat` and the exercise's own scripts read it.
 
+    It has an argument for each variable of the file.
+
     Args:
         path: of the `.mat` file.
         spectrograms: [record, frequency, time].
@@ -167,27 +169,27 @@ def write_mat(
     from scipy.io import savemat
 
     spectrograms, labels = np.asarray(spectrograms), np.asarray(labels)
-    wanted = (len(labels), len(frequencies), len(times))
-    if spectrograms.shape != wanted:
+    shape = (len(labels), len(frequencies), len(times))
+    if spectrograms.shape != shape:
         raise ValueError(
-            f"{path}: expected spectrograms [record, frequency, time] {wanted}, received {spectrograms.shape}"
+            f"{path}: expected spectrograms [record, frequency, time] {shape}, received {spectrograms.shape}"
         )
     if not np.isin(labels, np.arange(len(class_names))).all():
         raise ValueError(
             f"{path}: expected labels 0 to {len(class_names) - 1}, received {sorted(set(labels.tolist()))}"
         )
-    matrix = np.empty((wanted[1] * wanted[2] + 1, wanted[0]), np.float32)
+    matrix = np.empty((shape[1] * shape[2] + 1, shape[0]), np.float32)
     if matrix.nbytes >= 2**31:
         raise ValueError(f"{path}: expected a matrix below 2 GiB, as MATLAB 5 holds, received {matrix.nbytes} bytes")
-    matrix[:-1] = spectrograms.reshape(wanted[0], -1).T
+    matrix[:-1] = spectrograms.reshape(shape[0], -1).T
     matrix[-1] = labels
     # MATLAB pads names to one length in a character matrix; read_mat strips them.
     content = {
         "mSpec": matrix,
         "a_f": np.asarray(frequencies, np.float64),
         "a_t": np.asarray(times, np.float64),
-        "nx": wanted[2],
-        "ny": wanted[1],
+        "nx": shape[2],
+        "ny": shape[1],
         "class_names": np.array(class_names, dtype=str),
     }
     for name, texts in (("group", groups), ("record_id", record_ids)):

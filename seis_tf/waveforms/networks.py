@@ -65,6 +65,8 @@ def cnn(
 ) -> keras.Model:
     """A convolutional classifier of spectrograms: Conv2D-MaxPool blocks, one dense layer, dropout, softmax.
 
+    Its many arguments are one for each field of `CnnSettings`, beside shapes, L2 and seed.
+
     Args:
         input_shape: [frequency, time].
         n_classes: outputs.

@@ -13,8 +13,8 @@ from seis_tf.dataset import examples
 from seis_tf.dataset.dataset_info import DatasetInfo
 from seis_tf.dataset.shard_task import Batch
 from seis_tf.dataset.splits import check_classes, split_records
-from seis_tf.dataset.writer import Note, Progress, plan, rejections_first, write_dataset
-from seis_tf.settings.data import SplitSettings, WaveformJob
+from seis_tf.dataset.writer import DatasetPlan, Note, Progress, plan, rejections_first, write_dataset
+from seis_tf.settings.data import SpectrogramSettings, SplitSettings, WaveformJob
 from seis_tf.waveforms import lengths, loading, source_record, sources
 from seis_tf.waveforms.features import waveform_features
 from seis_tf.waveforms.source_notes import notes_on
@@ -91,9 +91,9 @@ def prepare_waveforms(
             and stored in the data set's job.
         processes: worker processes; the bytes written do not depend on it.
         simulated: whether the records are simulated; by default what `simulated.json` in the source says.
-        progress: told the records done and the records in all.
-        note: told what the user should know of how the records are taken (`source_notes.py`), what was taken from an
-            earlier run, and what of it was tried again.
+        progress: called with the records done and the records in all.
+        note: called with what the user should know of how the records are taken (`source_notes.py`), what was taken
+            from an earlier run, and what of it was tried again.
 
     Returns:
         What `dataset.json` says.
@@ -118,21 +118,24 @@ def prepare_waveforms(
     record_bytes = 256 + 4 * sum(int(np.prod(f.shape, dtype=int)) for f in features)
     tasks = plan("waveforms", out, by_split, encoder, record_bytes, job.shards.shard_mb, sources.source_fingerprint)
     fingerprint = sources.source_fingerprint(records)
-    units = {"waveform": "source units", "frequency": "Hz", "time": "s", "snr_db": "dB"}
-    units["spectrogram"] = f"{'log10 of ' if job.spectrogram.log else ''}source units^2" + (
-        "/Hz" if job.spectrogram.scaling == "density" else ""
-    )
     header = {
         "task": "waveforms",
         "features": features,
         "class_names": class_names,
         "sampling_rate_hz": rate,
-        "units": units,
+        "units": _units(job.spectrogram),
         "job": job.model_dump(mode="json"),
         "simulated": (Path(source) / "simulated.json").is_file() if simulated is None else simulated,
         "fingerprint": fingerprint,
     }
-    return write_dataset(out, tasks, header, rejected, job.shards.max_rejected, processes, progress, note)
+    planned = DatasetPlan(tasks, header, job.shards.max_rejected, rejected)
+    return write_dataset(out, planned, processes=processes, progress=progress, note=note)
+
+
+def _units(settings: SpectrogramSettings) -> dict[str, str]:
+    power = "source units^2/Hz" if settings.scaling == "density" else "source units^2"
+    units = {"waveform": "source units", "frequency": "Hz", "time": "s", "snr_db": "dB"}
+    return units | {"spectrogram": f"log10 of {power}" if settings.log else power}
 
 
 def _split_records(records: list[source_record.SourceRecord], job: WaveformJob) -> dict[str, list]:
@@ -149,10 +152,10 @@ def _check_plan(
     by_split: dict[str, list[source_record.SourceRecord]], class_names: tuple[str, ...], split: SplitSettings
 ) -> None:
     """Refuses a split that will lack a class before anything is read."""
-    counts = {name: Counter(record.class_name for record in found) for name, found in by_split.items()}
+    counts = {name: Counter(record.class_name for record in chosen) for name, chosen in by_split.items()}
     groups: dict[str, dict[str, int]] = {name: {} for name in class_names}
-    for name, found in by_split.items():
-        for class_name, _ in {(record.class_name, record.group) for record in found}:
+    for name, chosen in by_split.items():
+        for class_name, _ in {(record.class_name, record.group) for record in chosen}:
             groups[class_name][name] = groups[class_name].get(name, 0) + 1
     check_classes(counts, class_names, groups, split)
 

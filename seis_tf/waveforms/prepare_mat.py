@@ -12,7 +12,7 @@ from seis_tf.dataset import examples, shards
 from seis_tf.dataset.shard_task import Batch
 from seis_tf.dataset.shards import SPLITS, DatasetInfo
 from seis_tf.dataset.splits import split_records
-from seis_tf.dataset.writer import Note, Progress, plan, write_dataset
+from seis_tf.dataset.writer import DatasetPlan, Note, Progress, plan, write_dataset
 from seis_tf.settings.data import WaveformJob
 from seis_tf.waveforms import matfile, spectrograms
 from seis_tf.waveforms.features import waveform_features
@@ -77,8 +77,9 @@ def prepare_mat(
         out: the data set's folder.
         job: split, shards and standardisation; `spectrogram.log` takes the logarithm of power that is still linear.
         groups_csv: CSV with a column `group`, a row for each record.
-        progress: told the records done and the records in all.
-        note: told where event ids are missing, what was taken from an earlier run, and what of it was tried again.
+        progress: called with the records done and the records in all.
+        note: called with a line where event ids are missing, on what was taken from an earlier run, and on what of it
+            was tried again.
 
     Raises:
         ValueError: as `matfile.read_mat` and `writer.write_dataset`; linear power is asked for, and the file holds
@@ -109,7 +110,7 @@ def prepare_mat(
     }
     record_bytes = 256 + 4 * int(np.prod(power.shape[1:]))
     tasks = plan("waveforms", out, by_split, _MatEncoder(features), record_bytes, job.shards.shard_mb)
-    return write_dataset(out, tasks, header, [], job.shards.max_rejected, 1, progress, note)
+    return write_dataset(out, DatasetPlan(tasks, header, job.shards.max_rejected), progress=progress, note=note)
 
 
 def write_mat(folder: Path, path: Path) -> None:

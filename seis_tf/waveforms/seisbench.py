@@ -21,7 +21,7 @@ from seis_tf.settings.data import WaveformSourceSettings
 from seis_tf.waveforms.source_record import SPLITS, SourceRecord, read_table
 
 # Read by one call of a child process: enough for its cost not to count.
-_BATCH_BYTES = 64 * 2**20
+BATCH_BYTES = 64 * 2**20
 _BATCH_SECONDS = 120.0
 _MOST_FAILURES = 3  # each costs the start of a child process
 
@@ -160,9 +160,9 @@ def _format_values(waveforms: Path) -> dict[str, Any]:
     try:
         with hdf5.open_file(waveforms) as file:
             names = hdf5.find(file, "data_format") if file.get("data_format", getlink=True) else ()
-            found = {name: hdf5.find(file, f"data_format/{name}") for name in names}
-            hdf5.check_size(sum(item.nbytes for item in found.values()), "data_format")
-            return {name: item[()] for name, item in found.items()}
+            items = {name: hdf5.find(file, f"data_format/{name}") for name in names}
+            hdf5.check_size(sum(item.nbytes for item in items.values()), "data_format")
+            return {name: item[()] for name, item in items.items()}
     except (OSError, KeyError, TypeError, AttributeError, RuntimeError) as err:
         raise ValueError(str(err)) from err
 
@@ -184,7 +184,7 @@ def read_traces(path: str, locations: Sequence[str]) -> Iterator[np.ndarray | st
     while position < len(locations):
         asked = locations[position : position + at_once]
         try:
-            answers = isolated.call(_read_traces, path, asked, seconds=_BATCH_SECONDS)
+            answers = isolated.call(read_batch, path, asked, seconds=_BATCH_SECONDS)
         except isolated.NoAnswer as err:
             if len(asked) > 1:
                 at_once = 1
@@ -200,10 +200,10 @@ def read_traces(path: str, locations: Sequence[str]) -> Iterator[np.ndarray | st
         position += len(answers)
 
 
-def _read_traces(path: str, locations: Sequence[str]) -> list[np.ndarray | str]:
-    """The first of the traces, at least one and up to `_BATCH_BYTES`; called in a child process."""
+def read_batch(path: str, locations: Sequence[str]) -> list[np.ndarray | str]:
+    """The first of the traces, at least one and up to `BATCH_BYTES`; called in a child process."""
     answers: list[np.ndarray | str] = []
-    size, found = 0, {}
+    size, opened = 0, {}
     try:
         file = hdf5.open_file(path)
     except OSError as err:
@@ -211,24 +211,24 @@ def _read_traces(path: str, locations: Sequence[str]) -> list[np.ndarray | str]:
     with file:
         for location in locations:
             try:
-                answers.append(_read_trace(file, location, found))
+                answers.append(_read_trace(file, location, opened))
                 size += answers[-1].nbytes
             except ValueError as err:
                 answers.append(str(err))
-            if size > _BATCH_BYTES:
+            if size > BATCH_BYTES:
                 break
     return answers
 
 
-def _read_trace(file: h5py.File, location: str, found: dict[str, h5py.Group | h5py.Dataset]) -> np.ndarray:
-    """Samples of one trace; the group and the dataset, looked up, are kept in `found` for the next ones."""
+def _read_trace(file: h5py.File, location: str, opened: dict[str, h5py.Group | h5py.Dataset]) -> np.ndarray:
+    """Samples of one trace; the group and the dataset, looked up, are kept in `opened` for the next ones."""
     name, _, index = location.rpartition("$")
     try:
-        if "" not in found:
-            found[""] = hdf5.find(file, "data")
-        if name not in found:
-            found[name] = hdf5.find(found[""], name)
-        dataset, place = found[name], tuple(_slice(part) for part in index.split(","))
+        if "" not in opened:
+            opened[""] = hdf5.find(file, "data")
+        if name not in opened:
+            opened[name] = hdf5.find(opened[""], name)
+        dataset, place = opened[name], tuple(_slice(part) for part in index.split(","))
         sizes = (
             len(range(*part.indices(length))) if isinstance(part, slice) else 1
             for part, length in zip(place, dataset.shape, strict=True)

@@ -13,7 +13,7 @@ _CHANNEL = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}([ZNE123])(?![A-Za-z0-9])")
 
 
 def notes_on(records: Sequence[SourceRecord]) -> list[str]:
-    """Notes for whoever prepares these records, a line each: traces without an event, components as records."""
+    """What a user should know of these records, a line each: traces without an event, components as records."""
     return [*_without_event(records), *_components(records)]
 
 
@@ -33,10 +33,10 @@ def _components(records: Sequence[SourceRecord]) -> list[str]:
         name = record.record_id
         if not record.location and (codes := list(_CHANNEL.finditer(name))):
             together[f"{name[: codes[-1].start(1)]}?{name[codes[-1].end(1) :]}"].append(record)
-    several = {name: found for name, found in together.items() if len(found) > 1}
+    several = {name: traces for name, traces in together.items() if len(traces) > 1}
     if not several:
         return []
-    apart = sum(len({record.group for record in found}) > 1 for found in several.values())
+    apart = sum(len({record.group for record in traces}) > 1 for traces in several.values())
     where = f"but {apart:,} of these have several event ids" if apart else "on one side of the split by their event id"
     return [
         f"{sum(map(len, several.values())):,} of {len(records):,} records are components of {len(several):,} (as "

@@ -13,7 +13,7 @@ from seis_tf.dataset.tables import Table
 from seis_tf.settings.networks import CnnSettings, MlpSettings
 from seis_tf.settings.training import TrainJob
 from seis_tf.training import losses
-from seis_tf.training.loop import Data
+from seis_tf.training.inputs import Data
 from seis_tf.training.task import Network, Task
 from seis_tf.waveforms.networks import cnn, cnn_parameters, mlp, mlp_parameters
 from seis_tf.waveforms.training_data import classification_data
@@ -54,11 +54,13 @@ def _arguments(settings: MlpSettings | CnnSettings) -> dict[str, Any]:
 TASK = Task(
     name="waveforms",
     networks={
-        "mlp": Network(MlpSettings, _mlp, lambda own, info: mlp_parameters(*_sizes(info), own.hidden)),
+        "mlp": Network(MlpSettings, _mlp, lambda settings, info: mlp_parameters(*_sizes(info), settings.hidden)),
         "cnn": Network(
             CnnSettings,
             _cnn,
-            lambda own, info: cnn_parameters(*_sizes(info), own.filters, own.kernel, own.pool, own.stem, own.dense),
+            lambda settings, info: cnn_parameters(
+                *_sizes(info), settings.filters, settings.kernel, settings.pool, settings.stem, settings.dense
+            ),
         ),
     },
     features=features,

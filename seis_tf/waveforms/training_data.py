@@ -15,7 +15,8 @@ from seis_tf.dataset.pipeline import as_seed, records
 from seis_tf.dataset.shards import open_dataset
 from seis_tf.dataset.tables import Table
 from seis_tf.settings.training import AugmentSettings, TrainingSettings
-from seis_tf.training.loop import Data, class_weights
+from seis_tf.training.inputs import Data
+from seis_tf.training.losses import class_weights
 from seis_tf.waveforms import spectrograms
 from seis_tf.waveforms.augmentation import Augmentation
 from seis_tf.waveforms.layers import Standardise

@@ -37,8 +37,8 @@ class Target:
     @property
     def whole_traces(self) -> bool:
         """Whether more is needed than cutting: the trace is processed before its window is chosen."""
-        own = self.settings
-        return bool(own.anchor == "onset" or own.bandpass_hz or own.stationxml or own.resample_hz)
+        settings = self.settings
+        return bool(settings.anchor == "onset" or settings.bandpass_hz or settings.stationxml or settings.resample_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ def check_pieces(pieces: list[Trace], target: Target) -> None:
 
     Args:
         pieces: sorted by id and start, those that touch joined.
+        target: the length and the rate that the window is to have.
 
     Raises:
         BadRecord: they aren't; says what was received.
@@ -173,17 +174,19 @@ def record_length(pieces: list[Trace], ratio: Fraction) -> int:
 
 def _first_by_onset(parts: list[np.ndarray], offsets: list[int], total: int, target: Target) -> int:
     """First sample of the window that has the strongest piece's onset where the settings want it."""
-    own = target.settings
-    short = max(round((own.onset_sta_s or own.length_samples / 50 / target.rate_hz) * target.rate_hz), 2)
-    long = max(round((own.onset_lta_s or own.length_samples / 5 / target.rate_hz) * target.rate_hz), short + 1)
-    found = [(*find_onset(part, short, long), offset) for part, offset in zip(parts, offsets, strict=True)]
-    onset, ratio, offset = max(found, key=lambda candidate: candidate[1])
-    last_first = total - own.length_samples
-    if ratio >= own.onset_threshold:
-        return min(max(offset + onset - round(own.onset_position * own.length_samples), 0), last_first)
-    if own.no_onset == "center":
+    settings = target.settings
+    short = max(round((settings.onset_sta_s or settings.length_samples / 50 / target.rate_hz) * target.rate_hz), 2)
+    long = max(
+        round((settings.onset_lta_s or settings.length_samples / 5 / target.rate_hz) * target.rate_hz), short + 1
+    )
+    onsets = [(*find_onset(part, short, long), offset) for part, offset in zip(parts, offsets, strict=True)]
+    onset, ratio, offset = max(onsets, key=lambda candidate: candidate[1])
+    last_first = total - settings.length_samples
+    if ratio >= settings.onset_threshold:
+        return min(max(offset + onset - round(settings.onset_position * settings.length_samples), 0), last_first)
+    if settings.no_onset == "center":
         return last_first // 2
-    raise BadRecord(f"expected an onset with STA/LTA of at least {own.onset_threshold:g}, received {ratio:.3g}")
+    raise BadRecord(f"expected an onset with STA/LTA of at least {settings.onset_threshold:g}, received {ratio:.3g}")
 
 
 def find_onset(samples: np.ndarray, short: int, long: int) -> tuple[int, float]:
@@ -214,10 +217,10 @@ def processed_windows(records: list[list[Trace]], target: Target) -> list[Window
     parts = iter(process([piece for pieces in records for piece in pieces], target.settings))
     answers: list[Window | BadRecord] = []
     for pieces in records:
-        own = [next(parts) for _ in pieces]
-        failed = [part for part in own if isinstance(part, BadRecord)]
+        samples = [next(parts) for _ in pieces]
+        failed = [part for part in samples if isinstance(part, BadRecord)]
         try:
-            answers.append(failed[0] if failed else cut(pieces, own, target))
+            answers.append(failed[0] if failed else cut(pieces, samples, target))
         except BadRecord as err:
             answers.append(err)
     return answers

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seis_tf.dataset import shard_task, shards, writer
+from seis_tf.dataset import shard_task, shard_writer, shards, writer
 from seis_tf.dataset.shards import iterate, load_dataset, verify
 from seis_tf.settings.data import SplitSettings
 
@@ -31,7 +31,8 @@ def stop_at(monkeypatch):
     """Lets the n-th call of a function of the writer be the last."""
 
     def arrange(name, number):
-        function, calls = getattr(writer, name), []
+        module = writer if hasattr(writer, name) else shard_writer
+        function, calls = getattr(module, name), []
 
         def stopping(*arguments):
             calls.append(name)
@@ -39,7 +40,7 @@ def stop_at(monkeypatch):
                 raise Stop
             return function(*arguments)
 
-        monkeypatch.setattr(writer, name, stopping)
+        monkeypatch.setattr(module, name, stopping)
 
     return arrange
 
@@ -100,7 +101,7 @@ def test_the_order_of_records_does_not_matter(tiny_waveforms, records, write_wav
 def test_an_interrupted_run_goes_on_with_the_same_bytes(
     tiny_waveforms, records, write_waveforms, tmp_path, stop_at, monkeypatch, number
 ):
-    stop_at("_write", number)
+    stop_at("write_batches", number)
     with pytest.raises(Stop):
         write_waveforms(tmp_path / "a", records)
     monkeypatch.undo()
@@ -114,7 +115,7 @@ def test_an_interrupted_run_goes_on_with_the_same_bytes(
 
 
 def test_a_run_stopped_within_a_shard_leaves_nothing_that_looks_finished(records, write_waveforms, tmp_path, stop_at):
-    stop_at("_encoded", 2)
+    stop_at("encoded", 2)
     with pytest.raises(Stop):
         write_waveforms(tmp_path / "a", records)
     visible = [path.name for path in (tmp_path / "a").iterdir() if not path.name.startswith(".")]
@@ -126,7 +127,7 @@ def test_a_run_stopped_within_a_shard_leaves_nothing_that_looks_finished(records
 def test_what_a_killed_run_leaves_is_cleared_away(
     tiny_waveforms, records, write_waveforms, tmp_path, stop_at, monkeypatch
 ):
-    stop_at("_write", 3)
+    stop_at("write_batches", 3)
     with pytest.raises(Stop):
         write_waveforms(tmp_path / "a", records)
     monkeypatch.undo()
@@ -159,7 +160,7 @@ def test_a_folder_of_another_job_is_refused(records, write_waveforms, tmp_path, 
     if finished:
         write_waveforms(tmp_path / "a", records)
     else:
-        stop_at("_write", 2)
+        stop_at("write_batches", 2)
         with pytest.raises(Stop):
             write_waveforms(tmp_path / "a", records)
         monkeypatch.undo()
@@ -199,7 +200,7 @@ def test_the_same_content_under_two_classes_is_rejected_and_under_one_reported(r
     assert verify(tmp_path / "a") == []
 
 
-@pytest.mark.parametrize("place", [("_without", n) for n in range(1, 7)] + [("check_splits", 1)])
+@pytest.mark.parametrize("place", [("without_copies", n) for n in range(1, 7)] + [("check_splits", 1)])
 def test_copies_are_found_again_after_an_interruption(records, write_waveforms, tmp_path, stop_at, monkeypatch, place):
     changed, _, _ = with_copies(records)
     write_waveforms(tmp_path / "whole", changed)
@@ -233,7 +234,7 @@ def test_a_group_in_two_splits_is_refused(tmp_path):
     tasks = writer.plan("dart", tmp_path, by_split, encode, 10, 1)
     header = {"task": "dart", "features": (), "job": {}, "fingerprint": ""}
     with pytest.raises(ValueError, match="group b: expected it in one split, received it in train and test"):
-        writer.write_dataset(tmp_path, tasks, header, [], 0.0, 1, lambda done, total: None)
+        writer.write_dataset(tmp_path, writer.DatasetPlan(tasks, header, 0.0))
     assert not (tmp_path / "dataset.json").exists()
 
 
@@ -257,11 +258,10 @@ def test_statistics_are_of_the_training_records_alone(records, write_waveforms, 
 
 
 def test_progress_is_told_in_records(records, tmp_path, write_waveforms, monkeypatch):
-    monkeypatch.setattr(writer, "BATCH", 10)
-    told = []
-    run = writer._run
+    monkeypatch.setattr(shard_writer, "BATCH", 10)
+    told, write = [], writer.write_dataset
     monkeypatch.setattr(
-        writer, "_run", lambda tasks, processes, progress: run(tasks, processes, lambda *n: told.append(n))
+        writer, "write_dataset", lambda out, planned: write(out, planned, progress=lambda *n: told.append(n))
     )
     write_waveforms(tmp_path / "a", records)
     assert told[0] == (0, 108) and told[-1] == (108, 108)

@@ -298,7 +298,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
             raise OSError("no space left on device")
         return b"bytes"
 
-    monkeypatch.setattr(labquakes, "_packed", fails_at_the_fifth)
+    monkeypatch.setattr(labquakes, "packed_record", fails_at_the_fifth)
     with pytest.raises(OSError, match="no space left"):
         write_labquakes(tmp_path / "sim", LabquakeSettings(), 30, seed=0)
     assert list(tmp_path.iterdir()) == []
@@ -313,8 +313,8 @@ def test_the_largest_allowed_record_fits_into_one_miniseed_record(tmp_path):
     # Full-scale white samples are the worst case: each difference takes a word of its own.
     counts = np.random.default_rng(0).integers(-(2**28), 2**28, 1900).astype(np.int32)
     path = tmp_path / "full.mseed"
-    path.write_bytes(labquakes._packed(counts, "OL01", 0, RATE_HZ))
+    path.write_bytes(labquakes.packed_record(counts, "OL01", 0, RATE_HZ))
     (trace,) = obspy.read(path)
     np.testing.assert_array_equal(trace.data, counts)
     with pytest.raises(ValueError, match="expected what one record of 8192 bytes holds, received 3000"):
-        labquakes._packed(np.tile(counts, 2)[:3000], "OL01", 0, RATE_HZ)
+        labquakes.packed_record(np.tile(counts, 2)[:3000], "OL01", 0, RATE_HZ)

@@ -11,9 +11,10 @@ from seis_tf.settings.networks import CnnSettings
 from seis_tf.settings.training import AugmentSettings, TrainingSettings, TrainJob
 from seis_tf.training import losses
 from seis_tf.training.finite import NotFiniteError
-from seis_tf.training.loop import Data, Member, fit
+from seis_tf.training.inputs import Data, FitInputs, Member
+from seis_tf.training.loop import fit
 from seis_tf.waveforms import networks as waveform_networks
-from seis_tf.waveforms.augmentation import _rms
+from seis_tf.waveforms.augmentation import rms
 
 RANDOM = np.random.default_rng(0)
 INPUTS = RANDOM.normal(size=(60, 4, 5)).astype(np.float32)
@@ -24,7 +25,8 @@ SETTINGS = TrainingSettings(learning_rate=0.02, batch_size=8, epochs=3)
 
 def fitted(data, *, members=1, loss=losses.cross_entropy, settings=SETTINGS, **options):
     built = [waveform_networks.mlp((4, 5), 3, (6,), dropout=0.3, seed=seed) for seed in range(members)]
-    return fit(built, data, [Member(TRAIN, VALID, seed) for seed in range(members)], settings, loss, **options)
+    inputs = FitInputs(data, [Member(TRAIN, VALID, seed) for seed in range(members)], loss)
+    return fit(built, inputs, settings, **options)
 
 
 def with_value(value, rows):
@@ -48,7 +50,7 @@ def test_the_member_is_named_and_the_other_members_records_are_not():
         r"member 1, epoch 1: expected finite loss and weights, received the loss nan because of the record in row 17"
     )
     with pytest.raises(NotFiniteError, match=message):
-        fit(built, with_value(np.nan, [17]), members, SETTINGS, losses.cross_entropy)
+        fit(built, FitInputs(with_value(np.nan, [17]), members, losses.cross_entropy), SETTINGS)
 
 
 def infinite_slope(targets, outputs):
@@ -71,7 +73,8 @@ def test_weights_are_looked_at_and_not_the_loss_alone():
 def test_a_record_of_another_member_does_no_harm_where_a_batch_is_filled_up():
     """41 records in batches of 8: seven places of the last are empty, and not filled with record 0, which is bad."""
     built = [waveform_networks.mlp((4, 5), 3, (6,), seed=0)]
-    done = fit(built, with_value(np.nan, [0]), [Member(TRAIN[1:], VALID, 0)], SETTINGS, losses.cross_entropy)
+    inputs = FitInputs(with_value(np.nan, [0]), [Member(TRAIN[1:], VALID, 0)], losses.cross_entropy)
+    done = fit(built, inputs, SETTINGS)
     assert all(np.isfinite(row["loss"]) for row in done.progress.history[0])
 
 
@@ -94,7 +97,7 @@ def test_in_a_search_the_others_go_on():
     labels[17] = 2
     built = [waveform_networks.mlp((4, 5), 3, (6,), dropout=0.3, seed=seed) for seed in range(2)]
     members = [Member(np.delete(TRAIN, 17), VALID, 0), Member(TRAIN, VALID, 1)]
-    done = fit(built, Data((INPUTS,), labels), members, SETTINGS, infinite_slope, failed_go_on=True)
+    done = fit(built, FitInputs(Data((INPUTS,), labels), members, infinite_slope), SETTINGS, failed_go_on=True)
     lost = [[row["loss"] for row in history] for history in done.progress.history]
     assert np.isfinite(lost[0]).all() and np.isnan(lost[1]).all() and len(lost[1]) == 3
 
@@ -141,8 +144,8 @@ def test_the_noise_level_is_that_of_float64(scale):
     samples = RANDOM.normal(size=(4, 70)) * scale + 0.3 * scale
     samples = samples.astype(np.float32)
     expected = samples.astype(np.float64).std(axis=1)
-    np.testing.assert_allclose(_rms(tf.constant(samples))[:, 0], expected, rtol=1e-5)
-    assert _rms(tf.zeros([1, 70])).numpy() == 0
+    np.testing.assert_allclose(rms(tf.constant(samples))[:, 0], expected, rtol=1e-5)
+    assert rms(tf.zeros([1, 70])).numpy() == 0
 
 
 def test_noise_that_is_added_is_blamed_and_not_what_it_is_added_to(tiny_records, write_waveforms, tmp_path):

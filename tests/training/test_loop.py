@@ -1,6 +1,7 @@
 """The training loop: against Keras's own, early stopping, the best epoch, weights of classes, and going on."""
 
 import copy
+import itertools
 from dataclasses import replace
 
 import keras
@@ -8,14 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seis_tf import tasks
 from seis_tf.dart import networks as dart_networks
-from seis_tf.evaluation.stats.scores import HEADLINES
-from seis_tf.evaluation.studies import fitting
-from seis_tf.settings.networks import CnnSettings, Conv1dSettings, MlpSettings, SlipMlpSettings
-from seis_tf.settings.training import TrainingSettings, TrainJob, learning_rate_at
-from seis_tf.training import loop, losses
-from seis_tf.training.loop import Data, Member, class_weights, epoch_rows, fit
+from seis_tf.settings.training import TrainingSettings, learning_rate_at
+from seis_tf.training import losses
+from seis_tf.training.inputs import Data, FitInputs, Member
+from seis_tf.training.loop import fit
+from seis_tf.training.losses import class_weights
 from seis_tf.training.progress import Progress
 from seis_tf.waveforms import networks as waveform_networks
 
@@ -35,9 +34,9 @@ def accuracy(labels, probabilities):
     return float(np.mean(probabilities.argmax(-1) == labels))
 
 
-def train(members, settings=SETTINGS, data=DATA, built=None, **options):
+def train(members, settings=SETTINGS, data=DATA, built=None, metrics=None, **options):
     built = built or [mlp(seed) for seed in range(len(members))]
-    return fit(built, data, members, settings, losses.cross_entropy, **options)
+    return fit(built, FitInputs(data, members, losses.cross_entropy, metrics or {}), settings, **options)
 
 
 def values(state):
@@ -73,26 +72,6 @@ def test_without_dropout_it_is_keras_fit():
         np.testing.assert_allclose(ours[0], expected.numpy(), atol=2e-5)
 
 
-def test_an_epoch_has_each_record_once():
-    members = [np.arange(3, 13), np.arange(100, 121)]
-    rows, present = epoch_rows(members, [1, 2], 0, 4)
-    assert rows.shape == present.shape == (6, 2, 4)  # 21 records: six batches of 4
-    for k, mine in enumerate(members):
-        shown = rows[:, k][present[:, k] == 1]
-        assert sorted(shown) == sorted(mine)
-        assert present[:, k].sum() == len(mine)
-    # Ten records are two full batches and one of two; the other three are empty.
-    assert present[:, 0].sum(axis=1).tolist() == [4, 4, 2, 0, 0, 0]
-
-
-def test_the_order_follows_from_seed_and_epoch_alone():
-    alone, _ = epoch_rows([TRAIN], [3], 5, 8)
-    beside, _ = epoch_rows([np.arange(50), TRAIN], [9, 3], 5, 8)
-    np.testing.assert_array_equal(beside[: len(alone), 1], alone[:, 0])
-    for other in (epoch_rows([TRAIN], [4], 5, 8), epoch_rows([TRAIN], [3], 6, 8)):
-        assert (other[0] != alone).any()
-
-
 def test_the_best_epoch_is_kept():
     # A rate this high makes the validation loss go up and down.
     settings = SETTINGS.model_copy(update={"learning_rate": 0.3, "epochs": 8})
@@ -121,62 +100,37 @@ def test_the_best_epoch_is_that_of_the_better_score(name, best):
     assert done.progress.best_epoch.tolist() == [best([0.5, 0.9, 0.1, 0.4]) + 1]
 
 
-# Of each score of each task, by its definition: errors and losses are to be small, parts that are right large.
-BETTER_SMALL = {"loss", "log_loss", "brier", "ece", "mse", "mse_ratio"}
-BETTER_LARGE = {"accuracy", "balanced_accuracy", "macro_f1"}
-
-
-def test_every_score_of_every_task_has_its_better_end():
-    kinds = (MlpSettings(), CnnSettings(), Conv1dSettings(), SlipMlpSettings())
-    computed = {"loss", *HEADLINES, *(name for kind in kinds for name in tasks.task_of(kind).metrics)}
-    computed |= {fitting.main_score(TrainJob(model=kind))[0] for kind in kinds}
-    assert computed <= BETTER_SMALL | BETTER_LARGE
-    for name in BETTER_SMALL | BETTER_LARGE:
-        assert loop.smaller_is_better(name) == loop.smaller_is_better(f"val_{name}") == (name in BETTER_SMALL)
-    for kind in kinds:
-        name, larger = fitting.main_score(TrainJob(model=kind))
-        assert larger == (name in BETTER_LARGE)
-
-
-def test_the_best_row_of_a_history_is_the_first_best_and_never_a_nan():
-    history = [{"val_mse": v, "val_accuracy": v} for v in (np.nan, 3.0, 1.0, 5.0, 1.0, 5.0)]
-    assert loop.best_row(history, "val_mse") is history[2]
-    assert loop.best_row(history, "val_accuracy") is history[3]
-
-
 def test_which_end_of_an_unknown_score_is_the_good_one_is_not_guessed():
     with pytest.raises(ValueError, match=r"score: expected one of \['loss', .*'mse', .*\], received 'val_r2'"):
         train([Member(TRAIN, VALID, 1)], SETTINGS.model_copy(update={"monitor": "val_r2"}), metrics={"r2": accuracy})
 
 
-def scripted(monkeypatch, script):
-    """Validation losses as written, for each member, in place of those computed."""
-    told = [iter(losses) for losses in script]
-    monkeypatch.setattr(loop._Loop, "_scores", lambda self, state: [{"val_loss": next(t, 9.0)} for t in told])
+def scripted(script):
+    """A metric "mse" with values as written, [member, epoch], in place of computed ones; 9 after the last."""
+    turns = itertools.cycle([iter(values) for values in script])  # each epoch it is called for one member after another
+    return {"mse": lambda targets, outputs: next(next(turns), 9.0)}
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_each_member_stops_early_by_itself_and_ends_as_it_would_alone(monkeypatch, keep):
-    settings = SETTINGS.model_copy(update={"epochs": 20, "early_stopping": 2, "keep": keep})
+def test_each_member_stops_early_by_itself_and_ends_as_it_would_alone(keep):
+    settings = SETTINGS.model_copy(update={"epochs": 20, "early_stopping": 2, "keep": keep, "monitor": "val_mse"})
     # The first is best at its second epoch and stops after its fourth, the other at its fourth and after its sixth.
     script = [[1.0, 0.5, 0.6, 0.7], [1.0, 0.9, 1.1, 0.8, 0.9, 0.9]]
     members = [Member(TRAIN, VALID, 1), Member(TRAIN[5:], VALID, 2)]
-    scripted(monkeypatch, script)
-    together = train(members, settings)
+    together = train(members, settings, metrics=scripted(script))
     assert together.progress.epoch == 6
     assert together.progress.best_epoch.tolist() == [2, 4]
-    assert [[row["val_loss"] for row in history] for history in together.progress.history] == script
+    assert [[row["val_mse"] for row in history] for history in together.progress.history] == script
     for k in range(2):
-        scripted(monkeypatch, script[k : k + 1])
-        alone = train(members[k : k + 1], settings, built=[mlp(k)])
+        alone = train(members[k : k + 1], settings, built=[mlp(k)], metrics=scripted(script[k : k + 1]))
         assert alone.progress.epoch == len(script[k])
         for ours, theirs in zip(together.state.trainable, alone.state.trainable, strict=True):
             np.testing.assert_allclose(ours[k], theirs[0], atol=2e-5)
 
 
-def test_without_early_stopping_all_epochs_are_trained(monkeypatch):
-    scripted(monkeypatch, [[0.5, 0.6, 0.7, 0.8, 0.9, 1.0]])
-    done = train([Member(TRAIN, VALID, 1)], SETTINGS.model_copy(update={"epochs": 6}))
+def test_without_early_stopping_all_epochs_are_trained():
+    settings = SETTINGS.model_copy(update={"epochs": 6, "monitor": "val_mse"})
+    done = train([Member(TRAIN, VALID, 1)], settings, metrics=scripted([[0.5, 0.6, 0.7, 0.8, 0.9, 1.0]]))
     assert done.progress.epoch == 6 and done.progress.best_epoch.tolist() == [1]
 
 
@@ -213,19 +167,6 @@ def test_a_diverged_member_is_seen_and_does_not_touch_the_others():
     assert all(np.isfinite(v[[0, 2]]).all() for v in values(done.progress.state) if v.ndim)
 
 
-def test_classes_weigh_the_same_when_balanced():
-    labels = np.array([0] * 6 + [1] * 3 + [2] * 1 + [0, 1, 1, 1])
-    train_rows = np.arange(10)
-    weights = class_weights(labels, train_rows, "balanced")
-    # scikit-learn's "balanced": n / (classes x count), here 10 / (3 x 6), 10 / (3 x 3), 10 / (3 x 1).
-    np.testing.assert_allclose(weights[[0, 6, 9]], [10 / 18, 10 / 9, 10 / 3])
-    totals = [weights[train_rows][labels[train_rows] == k].sum() for k in range(3)]
-    np.testing.assert_allclose(totals, 10 / 3, rtol=1e-6)
-    # Those of records outside the training rows follow from the training rows' counts.
-    np.testing.assert_allclose(weights[10:], [10 / 18, 10 / 9, 10 / 9, 10 / 9])
-    assert class_weights(labels, train_rows, "none") is None
-
-
 def test_class_weights_are_keras_class_weights():
     weights = class_weights(LABELS, TRAIN, "balanced")
     done = train([Member(TRAIN, VALID, 5)], data=replace(DATA, weights=weights), built=[mlp(1, 0.0)])
@@ -243,39 +184,16 @@ def test_class_weights_are_keras_class_weights():
     assert done.progress.history[0][-1]["val_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_companions_come_from_the_members_own_training_rows(monkeypatch):
-    companions = np.array([1, 3, 5, 41, 42, 50, 59])
-    members = [Member(np.arange(20), VALID, 1), Member(np.arange(20, 60), np.arange(5), 2)]
-    drawn = []
-    draw = loop._companion_rows
-
-    def recording(*arguments):
-        drawn.append(draw(*arguments))
-        return drawn[-1]
-
-    monkeypatch.setattr(loop, "_companion_rows", recording)
+def test_a_transform_is_given_a_companion_for_each_record():
     shown = []
 
     def transform(inputs, seed):
         shown.append([v.shape.as_list() for v in inputs])
         return [inputs[0] + 0.1 * inputs[1]]
 
-    train(members, data=replace(DATA, transform=transform, companions=companions))
-    assert len(drawn) == SETTINGS.epochs
-    for rows in drawn:
-        assert set(rows[:, 0].ravel()) <= {1, 3, 5}
-        assert set(rows[:, 1].ravel()) <= {41, 42, 50, 59}
-    assert set(np.concatenate(drawn)[:, 1].ravel()) == {41, 42, 50, 59}
-    assert (drawn[0] != drawn[1]).any()
+    members = [Member(np.arange(20), VALID, 1), Member(np.arange(20, 60), np.arange(5), 2)]
+    train(members, data=replace(DATA, transform=transform, companions=np.array([1, 3, 41, 50])))
     assert shown[0] == [[2, 8, 4, 5]] * 2
-
-
-def test_companions_that_a_member_has_none_of_are_refused():
-    data = replace(DATA, transform=lambda inputs, seed: inputs[:1], companions=np.array([50]))
-    with pytest.raises(
-        ValueError, match="companions: expected some among the training records, received none for member 0"
-    ):
-        train([Member(TRAIN, VALID, 1)], data=data)
 
 
 def test_a_transform_changes_training_and_not_validation():
@@ -315,7 +233,7 @@ def test_each_member_has_its_own_weights_of_the_losses_parts():
     def fitted(loss_weights, own):
         built = [dart_networks.conv1d(6, 2, 3, (4, 4), seed=1) for _ in loss_weights]
         members = [Member(*rows, 3, loss_weights=w) for w in loss_weights]
-        return fit(built, data, members, settings, losses.slip_and_wave(greens, slip, *own))
+        return fit(built, FitInputs(data, members, losses.slip_and_wave(greens, slip, *own)), settings)
 
     together = fitted(weights, own=(7.0, 7.0))
     for k, own in enumerate(weights):
@@ -332,7 +250,7 @@ def test_weights_for_a_loss_without_parts_are_refused():
     member = Member(np.arange(10), np.array([], int), 0, loss_weights=(1.0, 2.0))
     settings = SETTINGS.model_copy(update={"monitor": "loss"})
     with pytest.raises(ValueError, match="loss_weights: expected none for a loss without parts"):
-        fit([mlp()], DATA, [member], settings, losses.cross_entropy)
+        fit([mlp()], FitInputs(DATA, [member], losses.cross_entropy), settings)
 
 
 def test_progress_is_split_and_joined(tmp_path):
@@ -352,10 +270,10 @@ def test_progress_is_split_and_joined(tmp_path):
     assert (again.epoch, again.history) == (4, joined.history)
 
 
-def test_the_checkpoint_knows_its_epoch_when_members_have_stopped(monkeypatch, tmp_path):
-    scripted(monkeypatch, [[0.5, 0.6], [0.5, 0.4, 0.3]])
-    settings = SETTINGS.model_copy(update={"early_stopping": 1, "epochs": 3})
-    done = train([Member(TRAIN, VALID, 1), Member(TRAIN, VALID, 2)], settings)
+def test_the_checkpoint_knows_its_epoch_when_members_have_stopped(tmp_path):
+    settings = SETTINGS.model_copy(update={"early_stopping": 1, "epochs": 3, "monitor": "val_mse"})
+    members = [Member(TRAIN, VALID, 1), Member(TRAIN, VALID, 2)]
+    done = train(members, settings, metrics=scripted([[0.5, 0.6], [0.5, 0.4, 0.3]]))
     done.progress.save(tmp_path / "p.npz")
     again = Progress.load(tmp_path / "p.npz")
     assert (again.epoch, [len(h) for h in again.history]) == (3, [2, 3])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import log_loss
 
-from seis_tf.training.losses import cross_entropy, slip_and_wave, squared_error
+from seis_tf.training.losses import class_weights, cross_entropy, slip_and_wave, squared_error
 
 RANDOM = np.random.default_rng(0)
 
@@ -66,3 +66,16 @@ def test_other_weights_are_taken_instead_of_the_losses_own():
     first, other = (slip_and_wave(greens, truth, *weights) for weights in ((1.0, 0.5), (0.2, 0.7)))
     np.testing.assert_allclose(first(tf.constant(truth), predicted, (0.2, 0.7)), other(tf.constant(truth), predicted))
     assert np.abs(first(tf.constant(truth), predicted) - other(tf.constant(truth), predicted)).max() > 0.1
+
+
+def test_classes_weigh_the_same_when_balanced():
+    labels = np.array([0] * 6 + [1] * 3 + [2] * 1 + [0, 1, 1, 1])
+    train_rows = np.arange(10)
+    weights = class_weights(labels, train_rows, "balanced")
+    # scikit-learn's "balanced": n / (classes x count), here 10 / (3 x 6), 10 / (3 x 3), 10 / (3 x 1).
+    np.testing.assert_allclose(weights[[0, 6, 9]], [10 / 18, 10 / 9, 10 / 3])
+    totals = [weights[train_rows][labels[train_rows] == k].sum() for k in range(3)]
+    np.testing.assert_allclose(totals, 10 / 3, rtol=1e-6)
+    # Those of records outside the training rows follow from the training rows' counts.
+    np.testing.assert_allclose(weights[10:], [10 / 18, 10 / 9, 10 / 9, 10 / 9])
+    assert class_weights(labels, train_rows, "none") is None

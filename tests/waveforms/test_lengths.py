@@ -85,7 +85,7 @@ def test_many_records_are_sampled_evenly(tmp_path, monkeypatch):
     monkeypatch.setattr(lengths, "SURVEYED", 10)
     opened = []
     monkeypatch.setattr(
-        lengths, "_header_pieces", lambda path, read=lengths._header_pieces: opened.append(path) or read(path)
+        lengths, "header_pieces", lambda path, read=lengths.header_pieces: opened.append(path) or read(path)
     )
     assert common_length(records, RecordSettings(), RATE) == 400
     assert [Path(path).stem for path in opened] == [f"{i * 31 // 10:03d}" for i in range(10)]
@@ -162,12 +162,12 @@ def test_the_resolution_is_said_and_what_would_give_the_usual_picture(tiny_wavef
         "spectrogram: 8 frequencies x 9 times, resolving 7.14 Hz and 140 ms (a frame every 70 ms)"
     )
     settings = WaveformJob().spectrogram
-    long = record_use._spectrogram(settings, 4000, 100.0)
+    long = record_use.spectrogram_words(settings, 4000, 100.0)
     assert "65 frequencies x 399 times" in long
     assert "; --nperseg 78 --noverlap 39 --nfft 128 gives 65 frequencies x 101 times" in long
-    assert "--nperseg" not in record_use._spectrogram(settings, 1024, 1e7)
+    assert "--nperseg" not in record_use.spectrogram_words(settings, 1024, 1e7)
     # 15,000 samples: 101 half-overlapping frames are of 294, which 512 points hold.
-    assert "--nperseg 294 --noverlap 147 --nfft 512 gives 257 frequencies x 101 times" in record_use._spectrogram(
+    assert "--nperseg 294 --noverlap 147 --nfft 512 gives 257 frequencies x 101 times" in record_use.spectrogram_words(
         settings, 15000, 100.0
     )
 

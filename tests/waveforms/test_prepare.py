@@ -12,7 +12,7 @@ import obspy
 import pytest
 from scipy import signal as scipy_signal
 
-from seis_tf.dataset import shards, writer
+from seis_tf.dataset import shard_writer, shards, writer
 from seis_tf.dataset.dataset_info import RecordLengths
 from seis_tf.dataset.shards import iterate, load_dataset, verify
 from seis_tf.files import write_json
@@ -87,14 +87,14 @@ def test_forked_processes_give_the_same_bytes(labquake_dir, prepared, tmp_path, 
         "import sys, json; from pathlib import Path; from seis_tf.waveforms import prepare;"
         "from seis_tf.dataset import writer;"
         "from seis_tf.settings.data import WaveformJob; source, out, job = map(Path, sys.argv[1:]);"
-        "assert writer._context(prepare.WaveformEncoder).get_start_method() == 'fork', 'not forked';"
+        "assert writer.worker_context(print).get_start_method() == 'fork', 'not forked';"
         "prepare.prepare_waveforms(source, out, WaveformJob(**json.loads(job.read_text())), processes=2)"
     )
     arguments = [sys.executable, "-c", code, str(labquake_dir), str(tmp_path / "two"), str(tmp_path / "job.json")]
     subprocess.run(arguments, check=True)
     assert contents(tmp_path / "two") == contents(prepared)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    assert writer._context(list).get_start_method() == "forkserver"
+    assert writer.worker_context(print).get_start_method() == "forkserver"
 
 
 def test_another_place_and_another_order_of_the_files_give_the_same_bytes(labquake_dir, prepared, tmp_path):
@@ -112,10 +112,10 @@ def test_a_killed_process_goes_on_with_the_same_bytes(labquake_dir, prepared, tm
     code = f"""
 import os, signal
 from pathlib import Path
-from seis_tf.waveforms import prepare; from seis_tf.dataset import writer
+from seis_tf.waveforms import prepare; from seis_tf.dataset import shard_writer
 from seis_tf.settings.base import load_settings
 from seis_tf.settings.data import WaveformJob
-writer.BATCH, calls, encode = 8, [], prepare.WaveformEncoder.__call__
+shard_writer.BATCH, calls, encode = 8, [], prepare.WaveformEncoder.__call__
 def dying(self, records):
     calls.append(len(records))
     if sum(calls) > 50:
@@ -220,7 +220,7 @@ def test_units_follow_the_settings(labquake_dir, prepared, tmp_path):
 
 
 def test_the_first_batch_is_not_all_of_a_shard(labquake_dir, prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "BATCH", 7)
+    monkeypatch.setattr(shard_writer, "BATCH", 7)
     prepare_waveforms(labquake_dir, tmp_path / "out", JOB)
     assert contents(tmp_path / "out") == contents(prepared)
 

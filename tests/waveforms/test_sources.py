@@ -372,8 +372,8 @@ def test_traces_are_read_in_parts_that_fit_into_memory(tmp_path, monkeypatch):
     bucket = write_seisbench(tmp_path)
     names = [f"bucket0${i},{c},:200" for i in range(3) for c in range(3)]
     answers, calls, path = [], 0, str(tmp_path / "waveforms.hdf5")
-    monkeypatch.setattr(seisbench, "_BATCH_BYTES", 2000)  # two traces of 800 bytes, and the one that goes beyond it
+    monkeypatch.setattr(seisbench, "BATCH_BYTES", 2000)  # two traces of 800 bytes, and the one that goes beyond it
     while len(answers) < 9:
-        answers += seisbench._read_traces(path, names[len(answers) :])
+        answers += seisbench.read_batch(path, names[len(answers) :])
         calls += 1
     assert calls == 3 and np.array_equal(np.reshape(answers, (3, 3, 200)), bucket)

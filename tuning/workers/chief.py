@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 
 import keras_tuner as kt
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
-from keras_tuner.src.engine.oracle import synchronized
-from keras_tuner.src.engine.trial import Trial
 
 from seis_tf.tuning import oracles
+from seis_tf.tuning.oracles import OracleServicer, Trial, protos, synchronized
 
 _LOST_WORKERS = 3  # a trial that was lost with so many is what ends them (by its size in memory, say)
 
@@ -36,7 +33,7 @@ class Chief(OracleServicer):
         if self.closing and request.tuner_id not in self.oracle.ongoing_trials:
             return _answer("STOPPED")
         response = super().CreateTrial(request, context)
-        unfinished = self.oracle.ongoing_trials or self.oracle._retry_queue
+        unfinished = self.oracle.ongoing_trials or oracles.waiting(self.oracle)
         stopped = Trial.from_proto(response.trial).status == "STOPPED"
         return _answer("IDLE") if stopped and unfinished and not self.closing else response
 
@@ -88,7 +85,7 @@ class Chief(OracleServicer):
         self.heard[tuner_id] = time.monotonic()
 
     def _check_known(self, trial_id: str) -> Trial:
-        # KerasTuner's oracle would raise with its lock held, and nobody could ever call it again.
+        # KerasTuner's oracle would raise with its lock held, and every later call would wait for ever.
         if trial_id not in self.oracle.trials:
             raise ValueError(f"trial: expected one of this search, received {trial_id}")
         return self.oracle.trials[trial_id]

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import grpc
 import keras_tuner as kt
-from keras_tuner.src import protos
 
 from seis_tf.tuning import oracles
 from seis_tf.tuning.results import check_failures, too_many_failed, write_results
@@ -27,7 +26,7 @@ from seis_tf.tuning.search import (
 )
 from seis_tf.tuning.settings import SearchSettings
 from seis_tf.tuning.workers.chief import Chief
-from seis_tf.tuning.workers.processes import GOODBYE_SECONDS, Crew
+from seis_tf.tuning.workers.processes import GOODBYE_SECONDS, WorkerProcesses
 
 
 def run_chief(
@@ -55,7 +54,7 @@ def run_chief(
         overwrite: see `search.search`.
         workers: processes of this machine that are started as workers, and again when one dies.
         timeout_s: silence after which a worker counts as gone.
-        on_status: told how far the search is.
+        on_status: called with how far the search is.
 
     Returns:
         The trials, best first.
@@ -68,7 +67,7 @@ def run_chief(
     until = None if minutes is None else time.monotonic() + 60 * minutes
     chief = Chief(oracle, timeout_s)
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
-    protos.get_service_grpc().add_OracleServicer_to_server(chief, server)
+    oracles.protos.get_service_grpc().add_OracleServicer_to_server(chief, server)
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError as err:
@@ -76,12 +75,12 @@ def run_chief(
     if not bound:
         raise ValueError(f"oracle: expected an address to listen on, received {address}")
     server.start()
-    crew = Crew(dataset, out, settings, address, space_file, timeout_s, minutes, workers)
+    processes = WorkerProcesses(dataset, out, settings, address, space_file, timeout_s, minutes, workers)
     try:
         while not _finished(oracle, settings, chief):
             time.sleep(0.2)
             chief.give_back_lost()
-            for worker_id in crew.keep(len(oracles.ended(oracle))):
+            for worker_id in processes.keep(len(oracles.ended(oracle))):
                 chief.give_back_of(worker_id)
             late = until is not None and time.monotonic() > until
             chief.closing = late or too_many_failed(oracles.ended(oracle), settings.trials)
@@ -89,7 +88,7 @@ def run_chief(
         time.sleep(GOODBYE_SECONDS)  # workers ask once more and hear that it is over
     finally:
         server.stop(grace=1).wait()
-        crew.stop()
+        processes.stop()
     rows = write_results(out, settings, space, oracle)
     check_failures(rows, out)
     return rows
@@ -101,4 +100,4 @@ def _finished(oracle: kt.Oracle, settings: SearchSettings, chief: Chief) -> bool
         return False
     if chief.closing:
         return True
-    return not oracle._retry_queue and (chief.stop_triggered or len(oracles.ended(oracle)) >= settings.trials)
+    return not oracles.waiting(oracle) and (chief.stop_triggered or len(oracles.ended(oracle)) >= settings.trials)

@@ -13,7 +13,7 @@ from seis_tf import startup
 GOODBYE_SECONDS = 3.0  # in which a worker asks once more and hears that it is over
 
 
-class Crew:
+class WorkerProcesses:
     """Workers as processes of this machine.
 
     Args:
@@ -28,7 +28,7 @@ class Crew:
     """
 
     def __init__(self, dataset, out, settings, address, space_file, timeout_s, minutes, count: int):
-        # Stacks are fast, but nobody is to be left without a trial.
+        # More trials at once train faster, but every worker is to get some.
         at_once = max(1, min(8, settings.trials // (2 * count))) if count else None
         self._arguments = (
             str(dataset),
@@ -43,7 +43,7 @@ class Crew:
         )
         # Spawned: a forked child can't use the TensorFlow that its parent has started.
         self._context = multiprocessing.get_context("spawn")
-        self._crew = {f"worker{i}": self._start(f"worker{i}") for i in range(count)}
+        self._processes = {f"worker{i}": self._start(f"worker{i}") for i in range(count)}
         self._deaths, self._ended = 0, 0
 
     def keep(self, ended: int) -> list[str]:
@@ -55,19 +55,19 @@ class Crew:
         Raises:
             ValueError: workers die as soon as they are started.
         """
-        left = [worker_id for worker_id, process in self._crew.items() if process.exitcode is not None]
+        left = [worker_id for worker_id, process in self._processes.items() if process.exitcode is not None]
         self._deaths, self._ended = (self._deaths if ended == self._ended else 0), ended
         for worker_id in left:
-            if self._crew[worker_id].exitcode:
+            if self._processes[worker_id].exitcode:
                 self._deaths += 1
-                if self._deaths > 3 * len(self._crew) + 3:
+                if self._deaths > 3 * len(self._processes) + 3:
                     raise ValueError(f"workers: expected them to run, received {self._deaths} deaths")
-                self._crew[worker_id] = self._start(worker_id)
+                self._processes[worker_id] = self._start(worker_id)
         return left
 
     def stop(self) -> None:
-        """Waits for the workers to leave; who does not is ended."""
-        for process in self._crew.values():
+        """Waits for the workers to end; those that do not are terminated."""
+        for process in self._processes.values():
             process.join(timeout=GOODBYE_SECONDS)
             if process.is_alive():
                 process.terminate()
@@ -80,7 +80,10 @@ class Crew:
 
 
 def _work(dataset, out, settings, address, space_file, timeout_s, minutes, at_once, quiet, worker_id) -> None:
-    """A worker process: one line and status 1 where it can't go on."""
+    """A worker process: one line and status 1 where it can't go on.
+
+    Its arguments are those of `run_worker`, as plain values that a spawned process can be sent.
+    """
     if quiet:
         startup.load_tensorflow()
     from seis_tf.tuning.workers import worker

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import grpc
 import keras_tuner as kt
-from keras_tuner.src import protos
-from keras_tuner.src.distribute import oracle_client
 
 from seis_tf.tuning import oracles, spaces
 from seis_tf.tuning.record import check_same
@@ -23,7 +21,7 @@ from seis_tf.tuning.search import (
 from seis_tf.tuning.settings import SearchSettings
 
 
-class Client(oracle_client.OracleClient):
+class Client(oracles.OracleClient):
     """KerasTuner's client with a time-out that a person can wait for, and a sign of life while a trial runs.
 
     Args:
@@ -36,8 +34,9 @@ class Client(oracle_client.OracleClient):
         # gRPC's own pauses between attempts grow to minutes: a chief that is back would not be found in time.
         address = ":".join(os.environ[f"KERASTUNER_ORACLE_{part}"] for part in ("IP", "PORT"))
         channel = grpc.insecure_channel(address, [("grpc.max_reconnect_backoff_ms", 1000)])
-        self.stub = protos.get_service_grpc().OracleStub(channel)
-        oracle_client.TIMEOUT = self.timeout_s = timeout_s
+        self.stub = oracles.protos.get_service_grpc().OracleStub(channel)
+        self.timeout_s = timeout_s
+        oracles.set_client_timeout(timeout_s)
         self._running: set[str] = set()
         self._beat_every = max(timeout_s / 5, 0.2)
         self._stop = threading.Event()
@@ -45,21 +44,21 @@ class Client(oracle_client.OracleClient):
 
     def create_trial(self, tuner_id: str):
         """As KerasTuner's; the trial counts as running from here on."""
-        trial = self._patiently(super().create_trial, tuner_id)
+        trial = self.patiently(super().create_trial, tuner_id)
         if trial.status == "RUNNING":
             self._running.add(trial.trial_id)
         return trial
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0):
         """As KerasTuner's."""
-        return self._patiently(super().update_trial, trial_id, metrics, step)
+        return self.patiently(super().update_trial, trial_id, metrics, step)
 
     def end_trial(self, trial) -> None:
         """As KerasTuner's."""
-        self._patiently(super().end_trial, trial)
+        self.patiently(super().end_trial, trial)
         self._running.discard(trial.trial_id)
 
-    def _patiently(self, call: Callable, *arguments):
+    def patiently(self, call: Callable, *arguments):
         """A chief that dies in the middle of a call may come back; all calls can be made twice."""
         until = time.monotonic() + self.timeout_s
         while True:
@@ -103,7 +102,7 @@ def run_worker(
         out: SEARCH, the chief's own folder.
         settings: as the chief's.
         address: HOST:PORT of the chief.
-        worker_id: for whoever reads the chief's state.
+        worker_id: the name in the chief's state.
         space_file: as the chief's.
         minutes: after which no new trial is begun.
         timeout_s: how long the chief may be away.
@@ -122,7 +121,7 @@ def run_worker(
     )
     client = Client(oracle, timeout_s)
     try:
-        client.get_space()  # waits for the chief, who has written the search's folder by then
+        client.get_space()  # waits for the chief, which has written the search's folder by then
         check_same(dataset, out, settings, space)
         loop = Loop(dataset, out, settings, space, client, worker_id, minutes, lambda status: None)
         loop.at_once = settings.together or at_once or loop.at_once

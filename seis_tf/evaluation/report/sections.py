@@ -6,7 +6,7 @@ from seis_tf.evaluation.report import figures
 from seis_tf.evaluation.report.page import Picture
 from seis_tf.evaluation.report.units import listed
 from seis_tf.runs import Run
-from seis_tf.training.loop import best_row
+from seis_tf.training.scores import best_row
 
 PARTS = {"train": "training", "valid": "validation", "test": "test", "all": "all records"}
 

@@ -32,7 +32,8 @@ from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
 from seis_tf.files import write_atomically, write_json
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Member, fit
+from seis_tf.training.inputs import FitInputs, Member
+from seis_tf.training.loop import fit
 from seis_tf.training.optimizers import Optimizer
 from seis_tf.training.stack import compiled
 
@@ -84,7 +85,7 @@ def epoch_study(
         progress(state.epoch, epochs)
 
     member = Member(train, table.rows["valid"], settings.seed)
-    fitted = fit([model], data, [member], settings, loss, metrics=task.metrics, on_epoch=watch)
+    fitted = fit([model], FitInputs(data, [member], loss, task.metrics), settings, on_epoch=watch)
     fold = Fold(train, table.rows["valid"], table.rows["test"])
     scored = {}
     for name, state in (("best", fitted.progress.best), ("last", fitted.progress.state)):

@@ -22,7 +22,9 @@ from seis_tf.dataset.shards import SPLITS
 from seis_tf.evaluation.stats.folds import Fold
 from seis_tf.evaluation.tasks import evaluation_of
 from seis_tf.settings.training import TrainJob
-from seis_tf.training.loop import Fit, Member, fit, smaller_is_better
+from seis_tf.training.inputs import FitInputs, Member
+from seis_tf.training.loop import Fit, fit
+from seis_tf.training.scores import smaller_is_better
 
 Progress = Callable[[int, int], None]
 
@@ -147,8 +149,8 @@ def fit_trials(
         prepared = time.perf_counter() - started
         base = number * job.training.epochs
         fitted = fit(
-            models, data, members, job.training, loss,
-            metrics=task.metrics, on_epoch=lambda p, base=base: progress(base + p.epoch, total),
+            models, FitInputs(data, members, loss, task.metrics), job.training,
+            on_epoch=lambda p, base=base: progress(base + p.epoch, total),
         )  # fmt: skip
         epochs = [row["seconds"] for row in fitted.progress.history[0]]
         compiling = max(fitted.first_step_seconds - (float(np.median(epochs[1:])) if len(epochs) > 1 else 0.0), 0.0)

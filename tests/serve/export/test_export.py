@@ -17,7 +17,6 @@ from seis_tf.dart.unit_sources import load_greens, magnitude
 from seis_tf.dataset import shards
 from seis_tf.evaluation.dart import draws
 from seis_tf.evaluation.stats.intervals import Intervals
-from seis_tf.models.layers import StackMembers
 from seis_tf.serve.export import card_waveforms, waveform_graph
 from seis_tf.serve.export.check import CheckFailed
 from seis_tf.serve.export.dart_graph import Forecaster
@@ -34,23 +33,13 @@ RECORD = {"length_samples": 70}
 MLP = TrainJob(model=MlpSettings(hidden=(4,)))
 
 
-def _ensemble(models: list[keras.Model]) -> keras.Model:
-    """The model itself, or one that gives all members' outputs, [batch, member, ..]."""
-    if len(models) == 1:
-        return models[0]
-    for number, model in enumerate(models):
-        model.name = f"member_{number}"
-    inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in models[0].inputs]
-    return keras.Model(inputs, StackMembers()([model(inputs if len(inputs) > 1 else inputs[0]) for model in models]))
-
-
 def _classifier(info: shards.DatasetInfo, *, members: int = 1, temperature: float = 1.0, **changes) -> Classifier:
     """The graph of an untrained network, with `changes` to the data set's settings."""
     record, spectrogram = changes.pop("record", {}), changes.pop("spectrogram", {})
     job = info.job | {"record": info.job["record"] | record, "spectrogram": info.job["spectrogram"] | spectrogram}
     info = info.model_copy(update={"job": job | changes})
     models = [tasks.build(MLP.model, info, seed=seed) for seed in range(members)]
-    return Classifier(_ensemble(models), info, temperature)
+    return Classifier(runs.ensemble(models), info, temperature)
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +233,7 @@ def _forecaster(info: shards.DatasetInfo, members: int = 1, *, use_mask: bool = 
     models = [tasks.build(settings, info, seed=seed) for seed in range(members)]
     for model in models:
         model.layers[-1].bias.assign([0.5, 0.0, 2.0])
-    return Forecaster(_ensemble(models), info, intervals)
+    return Forecaster(runs.ensemble(models), info, intervals)
 
 
 def _levels(count: int = 4) -> np.ndarray:
