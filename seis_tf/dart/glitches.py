@@ -218,7 +218,7 @@ def _step_at(time: np.ndarray, level: np.ndarray, first: int, kind: str) -> tupl
         if before < 5 or after < 2:
             return None
     elif (
-        min(before, after) < 6 or time[near[-1]] - time[first] < 0.8 * side or time[first] - time[near[0]] < 0.8 * side
+        min(before, after) < 6 or time[near[-1]] - time[first] < 0.8 * side or time[first] - time[near[0]] < 0.4 * side
     ):
         return None
     scaled = (time[near] - time[first]) / side

@@ -194,18 +194,18 @@ def event_from_records(
     last, used, masked, notes = -np.inf, [], [], []
     for name, given in buoys.items():
         time = given.minutes_after(origin)
-        column = settings.buoys.index(name)
+        column, faults = settings.buoys.index(name), []
         try:
             record, faults, odd = _checked(given, time, settings, refuse_faults)
             masked += faults
             if faults and not np.isfinite(record.level_m).any():
-                raise ValueError(f"{given.source}: {_and_more(faults)}")
+                raise ValueError(f"{given.source}: no sample is left")
             window[:, column], mask[:, column] = _window_of(f"{event_id}: {name}", record, time, settings, greens)
         except ValueError as err:
             if strict:
                 raise
             window[:, column], mask[:, column] = 0, False
-            reasons.append(str(err))
+            reasons += [str(err), *map(str, faults)]
             continue
         used.append(given)
         notes += [*map(str, faults), *odd]

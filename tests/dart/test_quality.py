@@ -184,8 +184,8 @@ def test_an_event_goes_on_without_the_fault_and_says_it():
     assert np.abs(found.window_m[:, 0] - clean.window_m[:, 0])[found.mask[:, 0]].max() < 0.005
     assert [masked.check for masked in found.masked] == ["spike", "depth"]
     assert found.notes == (str(found.masked[0]),)
-    [left_out] = found.left_out
-    assert left_out.startswith("46419.txt: 46419: depth: 142 samples masked, 2030-12-31T00:00:00Z to")
+    assert found.left_out == ("46419.txt: no sample is left", str(found.masked[1]))
+    assert found.left_out[1].startswith("46419: depth: 142 samples masked, 2030-12-31T00:00:00Z to")
     with pytest.raises(ValueError, match=r"46404\.txt: expected a record without faults, received 46404: spike: 1 sam"):
         event_from_records("quake", records, SETTINGS, load_greens(), ORIGIN, refuse_faults=True)
 
