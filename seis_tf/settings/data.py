@@ -216,7 +216,9 @@ class QualitySettings(Settings):
         default=0.1, gt=0, description="m; an earthquake moves the sea floor below these buoys by centimetres at most"
     )
     step_noise: float = Field(
-        default=10.0, gt=1, description="times what is left on both sides of a step; real waves and shaking: 3 at most"
+        default=10.0,
+        gt=1,
+        description="times what a cubic with a step leaves; passed by no wave and no shaking that was tried",
     )
     duplicate_m: float = Field(
         default=0.01, gt=0, description="m between values of one moment; ten times the text's last digit"
@@ -224,7 +226,7 @@ class QualitySettings(Settings):
     depth_tolerance: float = Field(
         default=0.05,
         gt=0,
-        description="part of the depth at the buoy's position; NDBC's 670 mm a psi alone is 1.3 % off, grids 1 to 2 %",
+        description="part of the depth at the buoy's position; 46404's record is 1.3 % off that of the packaged grid",
     )
     depths_m: dict[str, float] = Field(
         default={}, description="m of water at buoys that are not packaged, or that were moved; wins over the packaged"

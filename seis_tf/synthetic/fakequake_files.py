@@ -153,7 +153,7 @@ def _levels(
     without_tide = settings.model_copy(update={"tide_residual_m": 0.0})
     noise_streams = {**streams, "noise": rng}
     noise = disturbances(without_tide, greens, fakequakes.weights_m[event], seconds / 60, noise_streams)
-    # Of packaged buoys the level that their files have: NDBC's metres are 1.3 % shorter than the bathymetry's.
+    # Of packaged buoys about the level that their files have: 46404's is 1.3 % less than the bathymetry's.
     known = packaged_depths_m()
     drawn = rng.uniform(2500, 5000, len(columns))
     depth = np.array([0.987 * known.get(name, d) for name, d in zip(settings.buoys, drawn, strict=True)])

@@ -26,7 +26,7 @@ from seis_tf.serve.predict.rows import rows
 from seis_tf.settings.data import DartJob, DartRecordSettings
 from seis_tf.settings.networks import Conv1dSettings
 from seis_tf.settings.simulation import FakequakeSettings, SlipSettings
-from seis_tf.settings.training import TrainJob, TrainingSettings
+from seis_tf.settings.training import TrainingSettings, TrainJob
 from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import simulate
 
@@ -86,7 +86,7 @@ def stuck(folder: Path, origin: datetime) -> None:
     held = []
 
     def hold(minute: float, height: float) -> float:
-        if 15 <= minute:
+        if minute >= 15:
             held.append(height)
         return height
 
