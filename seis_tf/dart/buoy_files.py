@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ MISSING_WORDS = ("mm", "nan", "na", "n/a", "")  # NDBC's live pages say MM
 # No tide in the deep sea goes beyond a few metres; what does is a fault of the sensor or of the transmission.
 MAX_TIDE_M = 15.0
 DART_TYPES = {1: 900, 2: 60, 3: 15}  # T of NDBC's text: seconds between samples
+_QUOTED = 60
 _BUOY = re.compile(r"(?<!\d)(\d{5})(?!\d)")
 _DART_LINE = re.compile(r"\d{4}(\s+\d{1,2}){5}\s")  # as a page without its header begins
 _TIME_COLUMNS = {"time_s": 1 / 60, "t_s": 1 / 60, "time_min": 1.0, "t_min": 1.0, "time_h": 60.0}
@@ -39,6 +40,9 @@ class GaugeRecord:
         relative: whether times count from the earthquake's origin.
         source: the file, for messages.
         note: what was left out of the file or taken for granted; "" where nothing was.
+        kinds: int [sample], NDBC's type (1, 2 and 3 are 15 min, 1 min and 15 s); None where a file has none.
+        spread_m: float64 [sample], how far values of the same moment (and type) are apart; 0 where there is one, None
+            where the file can't have several.
     """
 
     buoy: str
@@ -47,6 +51,8 @@ class GaugeRecord:
     relative: bool
     source: str
     note: str = ""
+    kinds: np.ndarray | None = None
+    spread_m: np.ndarray | None = None
 
     def minutes_after(self, origin: datetime | None) -> np.ndarray:
         """Minutes after the origin, float64 [sample].
@@ -85,7 +91,7 @@ def read_records(paths: Iterable[str | Path], *, strict: bool = False) -> tuple[
 
     Args:
         paths: the files.
-        strict: the first file that can't be read is an error.
+        strict: the first file that can't be read is an error, and so is a line.
 
     Raises:
         ValueError: only if `strict`.
@@ -93,7 +99,7 @@ def read_records(paths: Iterable[str | Path], *, strict: bool = False) -> tuple[
     records, reasons = [], []
     for path in paths:
         try:
-            records += read_record(path)
+            records += read_record(path, strict=strict)
         except ValueError as err:
             if strict:
                 raise
@@ -101,10 +107,15 @@ def read_records(paths: Iterable[str | Path], *, strict: bool = False) -> tuple[
     return records, reasons
 
 
-def read_record(path: str | Path) -> list[GaugeRecord]:
+def read_record(path: str | Path, *, strict: bool = False) -> list[GaugeRecord]:
     """Records in one file, by its look: NDBC text, a GeoClaw gauge, a CSV (a column a buoy), HDF5 (a group a buoy).
 
     Two columns of numbers without a header are seconds after the origin and detided metres; the record's note says so.
+    Of a text a line that can't be read is left out, and the note says so.
+
+    Args:
+        path: the file.
+        strict: a line that can't be read is an error.
 
     Raises:
         ValueError: the file is in none of these forms, or damaged; it is named.
@@ -118,49 +129,54 @@ def read_record(path: str | Path) -> list[GaugeRecord]:
         raise ValueError(f"{path}: expected a text file of a buoy record, received {err}") from err
     first = text.lstrip().partition("\n")[0].lower()
     if first.startswith("#yy") or _DART_LINE.match(first):
-        return [read_dart_text(path)]
+        return [read_dart_text(path, strict=strict)]
     if "gauge_id" in first:
         return [read_geoclaw_gauge(path)]
     if "," in first:
-        return read_csv_records(path)
+        return read_csv_records(path, strict=strict)
     if len(cells := first.split()) == 2 and all(map(_is_number, cells)):
-        return [read_two_columns(path)]
+        return [read_two_columns(path, strict=strict)]
     expected = "NDBC DART text (#YY MM DD hh mm ss T HEIGHT), a GeoClaw gauge file or a CSV with a header"
     raise ValueError(f"{path}: expected {expected}, received a file that begins {first[:40]!r}")
 
 
-def read_dart_text(path: str | Path) -> GaugeRecord:
+def read_dart_text(path: str | Path, *, strict: bool = False) -> GaugeRecord:
     """NDBC's DART text: `#YY MM DD hh mm ss T HEIGHT`, UTC, newest or oldest first, every 15 min, 1 min or 15 s.
 
     Missing is 9999, or a word: `MM`, as NDBC's live pages (`realtime2/<buoy>.dart`) have it, or `nan`. Where one moment
-    comes twice, as when a rate changes, the finer one counts. A last line that was cut off by an interrupted download
-    is left out, and the record's note says so.
+    comes twice, as when a rate changes, the finer one counts, and of several of one type their mean. A line that can't
+    be read, and a last one that was cut off by an interrupted download, is left out, and the record's note says so.
+
+    Args:
+        path: the file.
+        strict: a line that can't be read is an error.
 
     Returns:
         The record; the buoy is the number in the file's name.
 
     Raises:
-        ValueError: a line that is not as described (it is named), no sample at all, or levels that no tide reaches.
+        ValueError: not more than half of the lines can be read (the first that can't is named), no sample at all, or
+            levels that no tide reaches.
     """
     path = Path(path)
-    lines, note = _whole_lines(path)
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        rows.append(_dart_row(path, number, line))
+    lines, cut = _whole_lines(path, strict)
+    rows, note = _readable(path, lines, _dart_row, strict)
     if not rows:
         raise ValueError(f"{path}: expected lines of YY MM DD hh mm ss T HEIGHT, received none")
-    # By time, the finer type last: of equal times the last one is kept.
-    rows.sort(key=lambda row: row[:2])
-    time, _, level = np.array(rows).T
-    kept = np.append(np.diff(time) > 0, True)
-    level = np.where(level >= MISSING_M, np.nan, level)[kept]
-    _check_tide(path, time[kept], level)
-    return GaugeRecord(buoy_of(path), time[kept], level, False, str(path), note)
+    time, kind, level = np.array(rows).T
+    level = np.where(level >= MISSING_M, np.nan, level)
+    # Of each moment the finest type alone.
+    moments, which = np.unique(time, return_inverse=True)
+    finest = np.zeros(len(moments))
+    np.maximum.at(finest, which, np.where(np.isfinite(level), kind, 0))
+    finest = np.where(finest == 0, kind[np.unique(time, return_index=True)[1]], finest)
+    used = kind == finest[which]
+    time, level, spread = _once(time[used], level[used])
+    _check_tide(path, time, level)
+    return GaugeRecord(buoy_of(path), time, level, False, str(path), _joined(note, cut), finest.astype(int), spread)
 
 
-def _whole_lines(path: Path) -> tuple[list[str], str]:
+def _whole_lines(path: Path, strict: bool) -> tuple[list[str], str]:
     """Lines of a text, and a note where the last one was cut off: it has no end and is shorter than the one before.
 
     Such a line must go even where it can be read: a height that lost its last digits is another height.
@@ -169,12 +185,47 @@ def _whole_lines(path: Path) -> tuple[list[str], str]:
     lines = text.splitlines()
     if len(lines) < 2 or text.endswith(("\n", "\r")) or len(lines[-1].rstrip()) >= len(lines[-2].rstrip()):
         return lines, ""
-    return lines[:-1], f"last line {lines[-1]!r} is cut off and was left out"
+    note = f"last line {lines[-1]!r} is cut off"
+    if strict:
+        raise ValueError(f"{path}: expected whole lines, received a {note}")
+    return lines[:-1], f"{note} and was left out"
+
+
+def _readable(
+    path: Path, lines: list[str], read: Callable[[Path, int, str], tuple[float, ...]], strict: bool
+) -> tuple[list[tuple[float, ...]], str]:
+    """Rows of the lines that can be read, and a note on the others; comments and empty lines are no lines.
+
+    Raises:
+        ValueError: of the first that can't be, if `strict` or if not more than half can be.
+    """
+    rows, bad = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            rows.append(read(path, number, line))
+        except ValueError as err:
+            if strict:
+                raise
+            bad.append((number, line, err))
+    if not bad:
+        return rows, ""
+    if len(bad) >= len(rows):
+        raise bad[0][2]
+    number, line, _ = bad[0]
+    more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return rows, f"line {number} {line[:_QUOTED]!r} can't be read and was left out{more}"
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _level(cell: str) -> float:
-    """A height, NaN for a missing one."""
-    return np.nan if cell.strip().lower() in MISSING_WORDS else float(cell)
+    """A height, NaN for a missing one: a word, or 9999 with or without decimals."""
+    level = np.nan if cell.strip().lower() in MISSING_WORDS else float(cell)
+    return np.nan if level == MISSING_M else level
 
 
 def _is_number(cell: str) -> bool:
@@ -239,72 +290,105 @@ def read_geoclaw_gauge(path: str | Path) -> GaugeRecord:
     return GaugeRecord(name[1], time[kept], eta[kept] - eta[0], True, str(path))
 
 
-def read_csv_records(path: str | Path) -> list[GaugeRecord]:
+def read_csv_records(path: str | Path, *, strict: bool = False) -> list[GaugeRecord]:
     """A CSV with a header: a time column (`time_s`, `time_min`, `time_h` after the origin, or `time_utc`), then levels.
 
     Each further column is a buoy, named with or without `_m`; a single one named `level_m` or `residual_m` takes the
-    buoy's number from the file's name. An empty cell, `MM` and `nan` are missing. Where one moment comes twice, the
-    mean counts.
+    buoy's number from the file's name. An empty cell, `MM`, `nan` and 9999 are missing. Where one moment comes twice,
+    the mean counts. A row that can't be read is left out, and the records' notes say so.
+
+    Args:
+        path: the file.
+        strict: a row that can't be read is an error.
 
     Raises:
-        ValueError: a column or a cell that is not as described.
+        ValueError: the header is not as described, or not more than half of the rows can be read (the first is named).
     """
     path = Path(path)
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        header, *rows = [row for row in csv.reader(stream) if row] or [[]]
-    names = [name.strip() for name in header]
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    names = [name.strip() for name in next(csv.reader(lines[:1]), [])]
     clock = names[0].lower() if names else ""
-    if clock not in {*_TIME_COLUMNS, "time_utc"} or len(names) < 2 or not rows:
+    if clock not in {*_TIME_COLUMNS, "time_utc"} or len(names) < 2 or not any(map(str.strip, lines[1:])):
         expected = f"a first column of {[*_TIME_COLUMNS, 'time_utc']} and a column a buoy"
-        raise ValueError(f"{path}: expected {expected}, received {names} and {len(rows)} rows")
-    try:
-        if clock == "time_utc":
-            time = np.array([parse_origin(row[0]).timestamp() for row in rows])
-        else:
-            time = np.array([float(row[0]) for row in rows]) * _TIME_COLUMNS[clock] * 60
-        levels = np.array([[_level(cell) for cell in row[1:]] for row in rows])
-        levels = levels.reshape(len(rows), len(names) - 1)
-    except (ValueError, IndexError) as err:
-        raise ValueError(f"{path}: expected a number a cell in columns {names}, received {err}") from err
+        raise ValueError(f"{path}: expected {expected}, received {names} and {len(lines[1:])} rows")
+
+    def read(path: Path, number: int, line: str) -> tuple[float, ...]:
+        try:
+            (cells,) = csv.reader([line])
+            first = parse_origin(cells[0]).timestamp() if clock == "time_utc" else float(cells[0])
+            levels = [_level(cell) for cell in cells[1:]]
+            if len(cells) != len(names) or not np.isfinite(first) or np.isinf(levels).any():
+                raise ValueError(f"{len(cells)} cells")
+        except (ValueError, IndexError, csv.Error) as err:
+            raise ValueError(
+                f"{path} line {number + 1}: expected a number a cell in columns {names}, received {line[:_QUOTED]!r}"
+            ) from err
+        return first, *levels
+
+    rows, note = _readable(path, lines[1:], read, strict)
+    table = np.array(rows)
     relative = clock != "time_utc"
+    time, levels = table[:, 0] * (60 * _TIME_COLUMNS[clock] if relative else 1), table[:, 1:]
     columns = [name.removesuffix("_m") for name in names[1:]]
     if len(columns) == 1 and columns[0].lower() in ("level", "residual"):
         columns = [buoy_of(path)]
-    return [GaugeRecord(name, *_once(time, levels[:, i]), relative, str(path)) for i, name in enumerate(columns)]
+    records = []
+    for name, column in zip(columns, levels.T, strict=True):
+        moments, level, spread = _once(time, column)
+        records.append(
+            GaugeRecord(name, moments, level, relative, str(path), note, spread_m=spread)
+        )  # fmt: skip
+    return records
 
 
-def read_two_columns(path: str | Path) -> GaugeRecord:
+def read_two_columns(path: str | Path, *, strict: bool = False) -> GaugeRecord:
     """Two columns of numbers without a header: seconds after the origin, and detided metres.
+
+    Args:
+        path: the file.
+        strict: a line that can't be read is an error.
 
     Returns:
         The record; the buoy is the number in the file's name, and the note says what the columns were taken for.
 
     Raises:
-        ValueError: a line that is not as described.
+        ValueError: not more than half of the lines are as described (the first that isn't is named).
     """
     path = Path(path)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    rows = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not line.startswith("#")]
-    table = np.empty((len(rows), 2))
-    for row, (number, line) in zip(table, rows, strict=True):
-        try:
-            time, level = line.split()
-            row[:] = float(time), _level(level)
-        except ValueError as err:
-            raise ValueError(f"{path} line {number}: expected seconds and metres, received {line!r}") from err
-    if not np.isfinite(table[:, 0]).all():
-        raise ValueError(f"{path}: expected finite times, received NaN or infinity")
-    note = "two columns without a header are taken for seconds after the origin and detided metres"
-    return GaugeRecord(buoy_of(path), *_once(*table.T), True, str(path), note)
+    rows, note = _readable(path, lines, _two_cells, strict)
+    taken = "two columns without a header are taken for seconds after the origin and detided metres"
+    time, level, spread = _once(*np.array(rows).T)
+    return GaugeRecord(
+        buoy_of(path), time, level, True, str(path), _joined(taken, note), spread_m=spread
+    )  # fmt: skip
 
 
-def _once(time: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples in ascending order, each time once with the mean of its values; NaN where all of them are missing."""
+def _two_cells(path: Path, number: int, line: str) -> tuple[float, float]:
+    try:
+        first, second = line.split()
+        time, level = float(first), _level(second)
+        if not np.isfinite(time) or np.isinf(level):
+            raise ValueError("not finite")
+    except ValueError as err:
+        raise ValueError(f"{path} line {number}: expected seconds and metres, received {line[:_QUOTED]!r}") from err
+    return time, level
+
+
+def _once(time: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples in ascending order, each time once with the mean of its values, and how far those are apart.
+
+    The mean is NaN, and the distance 0, where all of them are missing.
+    """
     moments, which = np.unique(time, return_inverse=True)
     good = np.isfinite(level)
     count = np.bincount(which[good], minlength=len(moments))
     total = np.bincount(which[good], weights=level[good], minlength=len(moments))
-    return moments, np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    low, high = np.full(len(moments), np.inf), np.full(len(moments), -np.inf)
+    np.minimum.at(low, which[good], level[good])
+    np.maximum.at(high, which[good], level[good])
+    mean = np.where(count > 1, total / np.maximum(count, 1), low)
+    return moments, np.where(count > 0, mean, np.nan), np.where(count > 0, high - low, 0.0)
 
 
 def read_hdf5_records(path: str | Path) -> list[GaugeRecord]:
@@ -323,7 +407,8 @@ def read_hdf5_records(path: str | Path) -> list[GaugeRecord]:
             for name, table in tables.items():
                 time, level = np.asarray(table, dtype=float).T
                 level[: np.argmax(level != 0)] = np.nan
-                records.append(GaugeRecord(name, *_once(time, level), True, str(path)))
+                moments, level, spread = _once(time, level)
+                records.append(GaugeRecord(name, moments, level, True, str(path), spread_m=spread))
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as err:
         raise ValueError(f"{path}: expected HDF5 tables /observed/<gauge>/data of s and m, received {err}") from err
     return records

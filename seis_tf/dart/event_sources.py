@@ -228,7 +228,8 @@ def _load_raw(ref: EventRef, job: DartJob, greens: GreensFunctions) -> DartEvent
         check_names(f"{ref.event_id}: sources", greens.source_names, list(slip))
         weights = np.array(list(slip.values()))
     mw = about.get("mw", None if weights is None else magnitude(weights, greens.area_m2))
-    return replace(_event(ref, job, event.window_m, event.mask, weights, mw), causal=event.causal)
+    said = {"causal": event.causal, "notes": event.notes, "masked": event.masked}
+    return replace(_event(ref, job, event.window_m, event.mask, weights, mw), **said)
 
 
 def _slip(path: Path, content: object) -> dict[str, float]:

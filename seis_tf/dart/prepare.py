@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ class DartEncoder:
     job: DartJob
     greens: GreensFunctions
     features: tuple[examples.Feature, ...]
+    said: list[str] = field(default_factory=list)
 
     def __call__(self, refs: list[event_sources.EventRef]) -> Batch:
         """Reads one batch of events; what is bad is rejected with its reason."""
@@ -36,6 +37,7 @@ class DartEncoder:
             if reason:
                 batch.rejected.append({"file": ref.event_id, "reason": reason})
                 continue
+            self.said.extend(f"{event.event_id}: {line}" for line in event.notes)
             batch.payloads.append(examples.encode(self._values(event), list(self.features)))
             batch.labels.append(0)
             batch.groups.append(event.event_id)
@@ -78,7 +80,7 @@ def prepare_dart(
         out: the data set's folder; an unfinished one of the same job is completed.
         job: window, buoys in order, detiding, Green's functions, split.
         progress: told the events done and the events in all.
-        note: told what was taken from an earlier run, and what of it was tried again.
+        note: told what was taken from an earlier run, what of it was tried again, and what of raw records was masked.
 
     Raises:
         ValueError: the source is not what the job expects, or more events than `max_rejected` are bad.
@@ -105,7 +107,11 @@ def prepare_dart(
     }
     tasks = plan("dart", Path(out), by_split, encoder, record_bytes, job.shards.shard_mb)
     # One process: the arrays are read once, and encoding a window costs less than sending it.
-    return write_dataset(Path(out), DatasetPlan(tasks, header, job.shards.max_rejected), progress=progress, note=note)
+    dataset_plan = DatasetPlan(tasks, header, job.shards.max_rejected)
+    info = write_dataset(Path(out), dataset_plan, progress=progress, note=note)
+    for line in encoder.said:
+        note(line)
+    return info
 
 
 def _truth_shape(refs, job: DartJob, greens: GreensFunctions) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -29,6 +30,13 @@ FAR_BUOYS = ("46409", "46410", "46411")
 # What NumPy lets through from a damaged npz. RuntimeError: a flipped bit says "encrypted", or "not implemented".
 NPZ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 ROWS_DOWN_DIP = "bazyxw"  # NOAA's letters of the rows, from the trench downwards
+
+
+@lru_cache(maxsize=1)
+def packaged_depths_m() -> dict[str, float]:
+    """Depths of the packaged buoys' positions in the packaged bathymetry, m; provenance in `seis_tf/data/README.md`."""
+    text = (resources.files("seis_tf.data") / "darts.csv").read_text(encoding="utf-8")
+    return {row["name"]: float(row["depth_m"]) for row in csv.DictReader(text.splitlines())}
 
 
 def grid_position(names: Iterable[str]) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from seis_tf.dart.buoy_files import GaugeRecord
 from seis_tf.dart.detide import METHODS, detide
 from seis_tf.dart.inversion import nnls
+from seis_tf.dart.quality import Masked, check_record
 from seis_tf.dart.unit_sources import GreensFunctions, distance_km
 from seis_tf.names import check_names
 from seis_tf.settings.data import DartRecordSettings
@@ -36,7 +37,8 @@ class DartEvent:
         truth_m: float32 [minute, gauge], true water column from minute 0 on, or None.
         causal: whether nothing later than half a step after the window's end went into it.
         left_out: records that were not used, each with its reason in words.
-        notes: what was left out of the records that were used, or taken for granted.
+        notes: what was left out of the records that were used or is odd about them, or was taken for granted.
+        masked: samples that quality control took for faults.
     """
 
     event_id: str
@@ -49,6 +51,7 @@ class DartEvent:
     causal: bool = True
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    masked: tuple[Masked, ...] = ()
 
     @property
     def buoys_used(self) -> tuple[str, ...]:
@@ -154,12 +157,14 @@ def event_from_records(
     origin: datetime | None = None,
     *,
     strict: bool = True,
+    refuse_faults: bool = False,
     left_out: Sequence[str] = (),
 ) -> DartEvent:
     """Window of one event from buoy files.
 
     Records with dates are raw levels and are detided as the settings say; records with times after the origin are taken
-    as detided water column. A buoy of the settings without a record is masked.
+    as detided water column. A buoy of the settings without a record is masked, and so is what `quality` takes for a
+    fault; the event says what that is.
 
     Args:
         event_id: name of the event.
@@ -168,6 +173,8 @@ def event_from_records(
         greens: for joint detiding.
         origin: time of the earthquake, needed for records with dates.
         strict: a record that can't be used refuses the event; else its buoy is masked, and `left_out` says why.
+        refuse_faults: what quality control takes for a fault refuses the event (if `strict`) or its buoy; else only
+            the samples are masked.
         left_out: reasons of files that could not even be read; the event's `left_out` begins with them.
 
     Returns:
@@ -185,20 +192,25 @@ def event_from_records(
     steps = settings.window_min // settings.step_min
     window = np.zeros((steps, len(settings.buoys)), np.float32)
     mask = np.zeros(window.shape, bool)
-    last, used = -np.inf, []
-    for name, record in buoys.items():
-        time = record.minutes_after(origin)
-        column = settings.buoys.index(name)
+    last, used, masked, notes = -np.inf, [], [], []
+    for name, given in buoys.items():
+        time = given.minutes_after(origin)
+        column, faults = settings.buoys.index(name), []
         try:
+            record, faults, odd = _checked(given, time, settings, refuse_faults)
+            masked += faults
+            if faults and not np.isfinite(record.level_m).any():
+                raise ValueError(f"{given.source}: no sample is left")
             window[:, column], mask[:, column] = _window_of(f"{event_id}: {name}", record, time, settings, greens)
         except ValueError as err:
             if strict:
                 raise
             window[:, column], mask[:, column] = 0, False
-            reasons.append(str(err))
+            reasons += [str(err), *map(str, faults)]
             continue
-        used.append(record)
-        last = max(last, np.max(time[np.isfinite(record.level_m)], initial=-np.inf))
+        used.append(given)
+        notes += [*map(str, faults), *odd]
+        last = max(last, np.max(time[np.isfinite(given.level_m)], initial=-np.inf))
     if not used:
         received = "; ".join(reasons)
         raise ValueError(f"{event_id}: expected a record of one of {list(settings.buoys)}, received none: {received}")
@@ -207,10 +219,11 @@ def event_from_records(
         expected = f"records until minute {known_until:g} after the origin"
         hint = "what is not delivered yet is named with latency_min"
         raise ValueError(f"{event_id}: expected {expected}, received none after minute {last:g}; {hint}")
-    notes = tuple(f"{record.source}: {record.note}" for record in used if record.note)
+    said = [f"{record.source}: {record.note}" for record in used if record.note]
     causal = METHODS.get(settings.detide, True)
     event = DartEvent(
-        event_id, settings.buoys, window, mask, causal=causal, left_out=tuple(reasons), notes=notes
+        event_id, settings.buoys, window, mask, causal=causal,
+        left_out=tuple(reasons), notes=(*said, *notes), masked=tuple(masked),
     )  # fmt: skip
     if strict:
         check_window(event, settings.max_level_m)
@@ -235,6 +248,25 @@ def _by_buoy(
     if strict and reasons:
         check_names(f"{event_id}: buoys", buoys, names)
     return found, reasons
+
+
+def _checked(
+    record: GaugeRecord, time: np.ndarray, settings: DartRecordSettings, refuse_faults: bool
+) -> tuple[GaugeRecord, list[Masked], list[str]]:
+    """The record without its faults, what they are, and what is odd about it."""
+    if settings.quality is None:
+        return record, [], []
+    until = np.inf
+    if METHODS.get(settings.detide, True):
+        until = last_sample_min(settings.window_min, settings.step_min, settings.latency_min)
+    kept, masked, odd = check_record(record, time, -60 * settings.before_h, until, settings.quality)
+    if masked and refuse_faults:
+        raise ValueError(f"{record.source}: expected a record without faults, received {_and_more(masked)}")
+    return kept, masked, odd
+
+
+def _and_more(masked: Sequence[Masked]) -> str:
+    return f"{masked[0]}" + (f"; and {len(masked) - 1} more" if len(masked) > 1 else "")
 
 
 def _window_of(what, record, time, settings, greens) -> tuple[np.ndarray, np.ndarray]:

@@ -91,6 +91,8 @@ class DatasetInfo(Settings):
         job = dict(tree["job"])
         if "split" in job:
             job["split"] = {"method": "hash"} | job["split"]
+        if tree["task"] == "dart" and isinstance(job.get("record"), dict):
+            job["record"] = {"quality": None} | job["record"]
         try:
             return tree | {"job": _JOBS[tree["task"]].model_validate(job).model_dump(mode="json")}
         except ValidationError as err:

@@ -195,6 +195,46 @@ class WaveformJob(Settings):
     shards: ShardSettings = ShardSettings()
 
 
+class QualitySettings(Settings):
+    """What of a buoy's record is taken for a fault of sensor, transmission or clock (`dart/quality.py`), and masked.
+
+    The reasons are measurements on six NDBC records of the Tohoku tsunami (2011) and on simulated earthquakes of up to
+    Mw 9.2 with seismic shaking, of which nothing may be masked: docs/dart-quality.md.
+    """
+
+    spike_m: float = Field(
+        default=0.05, gt=0, description="m from what the samples beside say; less does an answer little harm"
+    )
+    spike_noise: float = Field(
+        default=8.0, gt=0, description="the same in standard deviations of the record's own noise; both must be passed"
+    )
+    isolation: float = Field(
+        default=8.0, gt=1, description="times the departure of samples near a spike; waves and shaking: 6 at most"
+    )
+    flat_min: float = Field(
+        default=15.0, gt=0, description="min of one and the same level, of at least 4 samples; real records: 6 at most"
+    )
+    step_m: float = Field(
+        default=0.1, gt=0, description="m; an earthquake moves the sea floor below these buoys by centimetres at most"
+    )
+    step_noise: float = Field(
+        default=10.0,
+        gt=1,
+        description="times what a cubic with a step leaves; passed by no wave and no shaking that was tried",
+    )
+    duplicate_m: float = Field(
+        default=0.01, gt=0, description="m between values of one moment; ten times the text's last digit"
+    )
+    depth_tolerance: float = Field(
+        default=0.05,
+        gt=0,
+        description="part of the depth at the buoy's position; 46404's record is 1.3 % off that of the packaged grid",
+    )
+    depths_m: dict[str, float] = Field(
+        default={}, description="m of water at buoys that are not packaged, or that were moved; wins over the packaged"
+    )
+
+
 class DartRecordSettings(Settings):
     """How buoy records become a window of detided water column (stage 2b, dart)."""
 
@@ -212,6 +252,9 @@ class DartRecordSettings(Settings):
     recency_h: float | None = Field(default=4.0, gt=0, description="how fast detiding forgets; null: not at all")
     max_level_m: float = Field(
         default=20.0, gt=0, description="detided levels beyond this can't be metres of water column"
+    )
+    quality: QualitySettings | None = Field(
+        default=QualitySettings(), description="what is a fault and is masked; null: nothing, as in older data sets"
     )
 
     @model_validator(mode="after")

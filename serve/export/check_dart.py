@@ -59,6 +59,14 @@ def answers(report: Report, ask: dict[str, Ask], run: Run, graph: Forecaster, re
     # Levels where the mask is 0 must not change the answer.
     masked = ask["masked"](water_level_m=np.where(mask > 0, level, 123.0).astype(np.float32), mask=mask)
     report.compare("mask against NaN", masked["weights_m"] / scale, received["weights_m"] / scale, report.output_limit)
+    if "masked_named" in ask:  # not in TFLite
+        names = np.array([graph.info.gauge_names] * len(level), dtype=object)
+        named = ask["masked_named"](water_level_m=level, mask=mask, buoy_names=names)
+        same = report.output_limit
+        report.compare("with names against without", named["weights_m"] / scale, received["weights_m"] / scale, same)
+        other = ask["masked_named"](water_level_m=level, mask=mask, buoy_names=np.roll(names, 1, axis=1))
+        wrong = names.shape[1] > 1 and (other["valid"].any() or not all(other["reason"]))
+        report.note("buoys in another order get no answer", not wrong)
     chosen = slice(k := int(np.argmax(valid)), k + 1)  # one with an answer, where there is any
     one = ask["serving_default"](water_level_m=gaps[chosen])["weights_m"] / scale[chosen]
     of_batch = received["weights_m"][chosen] / scale[chosen]

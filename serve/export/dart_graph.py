@@ -100,6 +100,7 @@ class Forecaster:
         return {
             "serving_default": Signature(self.forecast, (gaps,), self._answer_fields()),
             "masked": Signature(self.forecast_masked, (level, mask), self._answer_fields()),
+            "masked_named": Signature(self.forecast_named, (level, mask, self._names_field()), self._answer_fields()),
         }
 
     def describe(self) -> dict[str, Any]:
@@ -144,6 +145,23 @@ class Forecaster:
         water_level_m = of_width(water_level_m, "water_level_m", self.shape)
         mask = of_width(mask, "mask", self.shape)
         return self._answer(water_level_m, mask > 0.5)
+
+    def forecast_named(self, water_level_m: tf.Tensor, mask: tf.Tensor, buoy_names: tf.Tensor) -> Tensors:
+        """The same with the names of the buoys [batch, buoy]: a record of others, or in another order, has no answer."""
+        names = of_width(buoy_names, "buoy_names", self.shape[1:])
+        right = tf.reduce_all(tf.equal(names, tf.constant(self.info.gauge_names)), axis=1)
+        level = of_width(water_level_m, "water_level_m", self.shape)
+        there = (of_width(mask, "mask", self.shape) > 0.5) & right[:, None, None]
+        answer = self._answer(level, there)
+        received = tf.strings.reduce_join(names, axis=1, separator=", ")
+        expected = f"buoys: expected {', '.join(self.info.gauge_names)} in this order, received "
+        return answer | {"reason": tf.where(right, answer["reason"], tf.strings.join([expected, received]))}
+
+    def _names_field(self) -> Field:
+        def names(random: np.random.Generator, batch: int) -> np.ndarray:
+            return np.array([self.info.gauge_names] * batch, dtype=object)
+
+        return Field("buoy_names", "string", (None, self.shape[1]), "", "names of the buoys, of each record", names)
 
     def _all_there(self, random: np.random.Generator, batch: int) -> np.ndarray:
         return np.ones((batch, *self.shape), np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -89,7 +89,8 @@ def record_of_files(
             says why.
     """
     stored = servable.metadata["preprocessing"]["record"] | {"max_level_m": servable.metadata["max_level_m"]}
-    settings = DartRecordSettings.model_validate(stored)
+    # An export of before there was quality control answers as it did.
+    settings = DartRecordSettings.model_validate({"quality": None} | stored)
     greens = servable.folder / EXTRA / "greens.npz"
     return Window(*isolated(uploads.read_event, paths, origin_time, settings, greens))
 
@@ -135,6 +136,7 @@ def picture(servable: Servable, window: Window, answer: Arrays) -> Tree:
         "buoys_used": list(event.buoys_used),
         "left_out": list(event.left_out),
         "notes": list(event.notes),
+        "masked": [asdict(masked) for masked in event.masked],
         "outside": region.outside,
         "region": region.reason,
         "window_min": metadata["window_min"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,9 @@ def predict_files(
         if buoy_names is not None:
             records = [record for record in records if record.buoy in buoy_names]
         settings = _settings(exported, known.latency_min)
-        event = event_from_records(name, records, settings, greens, origin, strict=strict, left_out=unreadable)
+        event = event_from_records(
+            name, records, settings, greens, origin, strict=strict, refuse_faults=strict, left_out=unreadable
+        )  # fmt: skip
         answers += _answers(exported, [event], greens, known, figures)
     return answers
 
@@ -133,10 +135,11 @@ def predict_event(
         `record`, `valid` (whether an answer is given), `reason` (why none is), `mw`, `weights_m` by source, `peak_m`
         and `peak_minute` of what comes after the window by gauge, `forecast_m` by gauge (a list, a value a minute from
         minute 0 on), `samples` by buoy (there / in the window), `buoys_used`, `left_out` (records that were not used,
-        each with its reason), `notes` (on records that were), `outside` (whether the source is outside the trained
-        region), `region` (why), `causal`; of an ensemble also `mw_spread`, `weights_m_spread`; with intervals `mw_50`,
-        `peak_m_80` and so on as (lower, upper), or None with `intervals_reason`. Where no answer is given `mw` is None
-        and what is by source or gauge is empty.
+        each with its reason), `notes` (on records that were, with what of them was masked), `masked` (what quality
+        control took for faults: `buoy`, `check`, `first`, `last`, `samples`, `reason` each), `outside` (whether the
+        source is outside the trained region), `region` (why), `causal`; of an ensemble also `mw_spread`,
+        `weights_m_spread`; with intervals `mw_50`, `peak_m_80` and so on as (lower, upper), or None with
+        `intervals_reason`. Where no answer is given `mw` is None and what is by source or gauge is empty.
     """
     metadata = exported.metadata
     near = greens.select(None, event.buoy_names)
@@ -161,6 +164,7 @@ def predict_event(
         "buoys_used": list(event.buoys_used),
         "left_out": list(event.left_out),
         "notes": list(event.notes),
+        "masked": [asdict(masked) for masked in event.masked],
     }
     one |= _numbers(metadata, answer if valid else None)
     if metadata["interval_levels"]:
@@ -316,7 +320,8 @@ def _band(metadata: Mapping[str, Any], answer: dict[str, np.ndarray]) -> list[np
 def _settings(exported: Exported, latency_min: float) -> DartRecordSettings:
     stored: dict[str, Any] = exported.metadata["preprocessing"]["record"]
     limits = {"latency_min": max(latency_min, stored["latency_min"]), "max_level_m": exported.metadata["max_level_m"]}
-    return DartRecordSettings.model_validate(stored | limits)
+    # An export of before there was quality control answers as it did.
+    return DartRecordSettings.model_validate({"quality": None} | stored | limits)
 
 
 def _greens(exported: Exported) -> GreensFunctions:

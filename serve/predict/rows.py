@@ -11,6 +11,9 @@ from seis_tf.serve.predict.exported import Answer
 _COLUMNS = {"record": "record_id", "class_name": "predicted_class"}
 
 
+# Of a DART answer: what decides whether its numbers are to be used stands beside them.
+_FIRST = ("mw", "mw_80_lower", "mw_80_upper", "outside", "buoys_used", "masked", "left_out")
+_PAIR = "mw_80"
 # Likewise for entries that are by class, source or gauge, whose name replaces {}.
 _COLUMNS_OF = {
     "probabilities": "probability_{}",
@@ -22,12 +25,19 @@ _COLUMNS_OF = {
 
 
 def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
-    """Answers as flat rows with the same columns, for a table or CSV; pairs and series of numbers are left out."""
+    """Answers as flat rows with the same columns, for a table or CSV.
+
+    Pairs and series of numbers are no cells, but for the 80 % interval of the magnitude.
+    """
     flat = []
     for answer in answers:
         row: dict[str, Any] = {}
         for key, value in answer.items():
-            if isinstance(value, dict):
+            if key == _PAIR:
+                row |= dict(zip((f"{key}_lower", f"{key}_upper"), value or ("", ""), strict=True))
+            elif key == "masked":
+                row[key] = "; ".join(map(_masked, value))
+            elif isinstance(value, dict):
                 named = _COLUMNS_OF.get(key, f"{key}_{{}}")
                 row |= {named.format(k): entry for k, entry in value.items() if not isinstance(entry, list | dict)}
             elif isinstance(value, list):
@@ -38,4 +48,14 @@ def rows(answers: Iterable[Answer]) -> list[dict[str, Any]]:
         flat.append(row)
     columns = list(dict.fromkeys(column for row in flat for column in row))
     columns.sort(key=lambda column: ("note", "reason").index(column) + 1 if column in ("note", "reason") else 0)
+    if "mw" in columns:
+        first = [column for column in columns[: columns.index("mw")] if column not in _FIRST]
+        first += [column for column in _FIRST if column in columns]
+        columns = [*first, *(column for column in columns if column not in first)]
     return [{column: row.get(column, "") for column in columns} for row in flat]
+
+
+def _masked(entry: dict[str, Any]) -> str:
+    """A line for samples that quality control masked, without the reason: that is in the notes."""
+    when = entry["first"] if entry["first"] == entry["last"] else f"{entry['first']} to {entry['last']}"
+    return f"{entry['buoy']} {entry['check']}, {entry['samples']} sample{'s' * (entry['samples'] != 1)}, {when}"

@@ -84,9 +84,60 @@ def test_a_last_line_that_is_cut_off_is_left_out_and_said(tmp_path, kept):
     path.write_text(f"{whole}\n{last[:kept]}")
     record = read_dart_text(path)
     assert len(record.time) == 5 and record.note == f"last line {last[:kept]!r} is cut off and was left out"
-    path.write_text(f"{whole}\n{last[:15]}\n")  # a whole line that is wrong is refused as before
-    with pytest.raises(ValueError, match=r"46404\.dart line 8: expected YY MM DD"):
-        read_dart_text(path)
+    with pytest.raises(ValueError, match=r"46404\.dart: expected whole lines, received a last line '.*' is cut off"):
+        read_record(path, strict=True)
+
+
+def test_a_bad_line_is_lost_and_said_and_no_other(tmp_path):
+    lines = LIVE.splitlines()
+    bad = [*lines[:4], "2026 11 24 12 15 00 1 27x8.104", *lines[4:6], "2026 13 24 12 00 00 1 2738.1", *lines[6:]]
+    path = tmp_path / "46404.dart"
+    path.write_text("\n".join(bad) + "\n")
+    record = read_dart_text(path)
+    good = read_dart_text(dart_file(tmp_path, lines[2:]))
+    assert np.array_equal(record.time, good.time) and np.array_equal(record.level_m, good.level_m, equal_nan=True)
+    assert record.note == "line 5 '2026 11 24 12 15 00 1 27x8.104' can't be read and was left out, and 1 more"
+    assert good.note == ""
+    with pytest.raises(ValueError, match=r"46404\.dart line 5: expected YY MM DD hh mm ss T HEIGHT, received '2026"):
+        read_records([path], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "lost"),
+    [
+        ("a.csv", ["time_min,46404", "1,0.1", "2,high", "3,0.3", "4,0.4"], "line 2 '2,high'"),
+        ("46404.txt", ["60 0.1", "120", "180 0.3", "240 0.4"], "line 2 '120'"),
+    ],
+)
+def test_of_other_texts_too_the_bad_line_alone_is_lost(tmp_path, name, lines, lost):
+    path = tmp_path / name
+    path.write_text("\n".join(lines) + "\n")
+    (record,) = read_record(path)
+    assert record.time.tolist() == [60, 180, 240] and record.level_m.tolist() == [0.1, 0.3, 0.4]
+    assert record.note.endswith(f"{lost} can't be read and was left out")
+    with pytest.raises(ValueError, match="expected"):
+        read_record(path, strict=True)
+
+
+@pytest.mark.parametrize("missing", ["MM", "nan", "NaN", "9999", "9999.0", "9999.000", "NA"])
+def test_missing_is_missing_in_every_text(tmp_path, missing):
+    ndbc = dart_file(tmp_path, [f"2026 11 24 12 15 00 1 {missing}", "2026 11 24 12 00 00 1 2738.1"], "46404.txt")
+    table, columns = tmp_path / "46407.csv", tmp_path / "46419.txt"
+    table.write_text(f"time_s,level_m\n0,0.1\n60,{missing}\n")
+    columns.write_text(f"0 0.1\n60 {missing}\n")
+    for path in (ndbc, table, columns):
+        (record,) = read_record(path)
+        assert np.isfinite(record.level_m).tolist() == [True, False], path
+
+
+def test_values_of_one_moment_say_how_far_they_are_apart(tmp_path):
+    """Of one type their mean counts; of several types the finer one, which is no disagreement."""
+    lines = ["2026 11 24 12 15 00 2 2738.3", "2026 11 24 12 15 00 2 2738.1", "2026 11 24 12 15 00 1 2739.0"]
+    lines += ["2026 11 24 12 00 00 1 2738.0", "2026 11 24 12 00 00 1 9999", "2026 11 24 11 45 00 1 2738.0"]
+    record = read_dart_text(dart_file(tmp_path, lines))
+    assert record.kinds.tolist() == [1, 1, 2]
+    assert np.allclose(record.level_m, [2738, 2738, 2738.2]) and np.allclose(record.spread_m, [0, 0, 0.2])
+    assert record.level_m[:2].tolist() == [2738.0, 2738.0]
 
 
 def test_two_columns_without_a_header_are_seconds_and_detided_metres(tmp_path):

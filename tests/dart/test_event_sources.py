@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from scipy.io import savemat
 
+from seis_tf.dart.buoy_files import parse_origin
 from seis_tf.dart.event_sources import events_from, list_events, load_events, source_fingerprint, truth_gauges
+from seis_tf.dart.prepare import prepare_dart
 from seis_tf.dart.unit_sources import FAR_BUOYS, GreensFunctions, load_greens, magnitude
 from seis_tf.dart.windows import DartEvent
 from seis_tf.dataset.shards import Rejection
@@ -268,3 +271,40 @@ def test_the_fingerprint_changes_with_names_and_contents(folder):
     assert after != before
     (folder / "weights.csv").rename(folder / "slip.csv")
     assert source_fingerprint(folder) != after
+
+
+def test_a_fault_in_a_raw_file_is_masked_in_the_data_set_and_said(written, greens, tmp_path):
+    raw = shutil.copytree(written / "raw", tmp_path / "raw")
+    folder = sorted(path for path in raw.iterdir() if path.is_dir())[0]
+    path = sorted(folder.glob("4*.txt"))[0]
+    origin = parse_origin(json.loads((folder / "event.json").read_text())["origin_time"])
+    lines = path.read_text().splitlines()
+    minute = origin.timestamp() + 60 * 35  # far from the gap of this record
+    at = min(
+        range(2, len(lines)),
+        key=lambda k: abs(parse_origin("{}-{}-{}T{}:{}:{}Z".format(*lines[k].split()[:6])).timestamp() - minute),
+    )
+    *start, height = lines[at].rsplit(maxsplit=1)
+    lines[at] = f"{start[0]} {float(height) + 8:.3f}"
+    path.write_text("\n".join(lines) + "\n")
+    said = []
+    split = {"all_to": "train"}
+    job = DartJob(record=JOB.record, split=split, shards={"max_rejected": 1.0})
+    prepare_dart(raw, tmp_path / "data", job, note=said.append)
+    assert [line for line in said if f"{path.stem}: spike: 1 sample masked" in line] and folder.name in said[0]
+
+
+@pytest.mark.parametrize("second", [0, 29, 30, 31, 45, 59])
+def test_the_last_minute_is_there_whatever_the_second_of_the_origin(tmp_path, greens, second):
+    """Samples at whole minutes of the clock, through files and `prepare`'s own reading."""
+    origin = parse_origin(f"2031-01-01T00:00:{second:02d}Z")
+    times = [*range(-86400, 0, 900), *range(0, 4000, 60)]  # after the whole minute of the origin
+    for buoy, level in (("46404", 2737), ("46407", 3280), ("46419", 2800)):
+        lines = [f"{origin + timedelta(seconds=t - second):%Y %m %d %H %M %S} {2 - (t < 0)} " for t in times]
+        tides = level + 0.8 * np.cos(2 * np.pi * np.array(times) / 44712)
+        text = "".join(f"{line}{tide:.3f}\n" for line, tide in zip(lines, tides, strict=True))
+        (tmp_path / f"{buoy}.txt").write_text("#YY MM DD hh mm ss T HEIGHT\n" + text)
+    weights = dict.fromkeys(greens.source_names, 1.0)
+    (tmp_path / "event.json").write_text(json.dumps({"origin_time": origin.isoformat(), "weights_m": weights}))
+    (event,) = events_from(tmp_path, DartJob(), greens)
+    assert event.mask.all() and event.mask.shape == (45, 3)

@@ -397,6 +397,22 @@ def test_intervals_are_withheld_where_a_buoy_or_a_tenth_is_missing(dart, minutes
         assert all(bool(outputs[f"{name}_{end}"].any()) == given for name in ("mw", "peak_m", "weights_m"))
 
 
+def test_named_buoys_in_another_order_or_of_another_set_get_no_answer(dart):
+    window = np.repeat(damaged("none")[None].astype(np.float32), 4, axis=0)
+    names = np.array([BUOYS, BUOYS[::-1], ("46404", "46407", "46411"), BUOYS], dtype=object)
+    inputs = {"water_level_m": window, "mask": np.ones_like(window)}
+    plain, named = dart.ask("masked", **inputs), dart.ask("masked_named", **inputs, buoy_names=names)
+    assert named["valid"].tolist() == [True, False, False, True]
+    assert named["reason"][1] == (b"buoys: expected 46404, 46407, 46419 in this order, received 46419, 46407, 46404")
+    assert named["reason"][2].endswith(b"received 46404, 46407, 46411") and named["reason"][0] == b""
+    np.testing.assert_allclose(named["weights_m"][[0, 3]], plain["weights_m"][[0, 3]], rtol=1e-5)
+    for name in ("mw", "weights_m", "forecast_m", "mw_upper"):
+        assert not named[name][1:3].any(), name
+    with pytest.raises(Exception, match="buoy_names: expected"):
+        dart.ask("masked_named", **inputs, buoy_names=names[:, :2])
+    assert dart.metadata["buoy_names"] == list(BUOYS)
+
+
 def test_one_bad_file_never_refuses_the_good_ones(dart, events, tmp_path):
     folder = next((events / "raw").iterdir())
     files = sorted(folder.glob("*.txt"))
@@ -492,7 +508,7 @@ def _quarter_hours(path: Path, origin: datetime) -> None:
     lines = []
     for step in range(-96, 5):
         time = origin + timedelta(minutes=15 * step)
-        level = 2700 + 0.8 * np.cos(2 * np.pi * step / 4 / 12.42)
+        level = {"46407": 3280}.get(path.stem, 2737) + 0.8 * np.cos(2 * np.pi * step / 4 / 12.42)
         lines.append(f"{time:%Y %m %d %H %M %S} 1 {level:.3f}")
     path.write_text("#YY  MM DD hh mm ss T   HEIGHT\n" + "\n".join(reversed(lines)) + "\n")
 
