@@ -226,7 +226,8 @@ class Conformal:
         """Of the predictive distribution centre + difficulty x scores, [record, .., channel].
 
         Args:
-            truth, predicted: of the records.
+            truth: of the records, likewise.
+            predicted: of the records.
             bins: as for `QuantityIntervals.bounds`.
         """
         width = difficulty(predicted, self.scale)
