@@ -55,6 +55,8 @@ def event_waves(
 ) -> Figure:
     """What was recorded, what was fitted to it, and how it goes on: a panel for each gauge.
 
+    Its many arguments are the curves and labels of one figure, which are drawn and not passed on.
+
     Args:
         level_m: [sample, buoy], metres; the first sample is one step after the origin.
         mask: True where there is a sample, likewise.

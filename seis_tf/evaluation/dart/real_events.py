@@ -81,6 +81,8 @@ def real_event(
 ) -> RealAnswer:
     """Asks a run, and least squares, about recorded buoys.
 
+    Its many arguments are what is known of an event, each with a default; most of its lines describe them.
+
     Args:
         run: of task dart, or its folder. A run that was judged also knows the strength of the smoothed NNLS.
         records: files (as `dart_readers.read_record` reads them) or records, of one event. A buoy of the run without a

@@ -128,7 +128,7 @@ def examples_section(judged: JudgedDart, metrics: DartMetrics, intervals: Interv
         members, window_min = judged.answers.members[:, row], judged.windows.true.window_min
         recorded = (judged.windows.level_m[row], judged.windows.mask[row], judged.answers.mw[NETWORK][row])
         given = intervals is not None and enough.has_intervals(*recorded, judged.run.config.job.answer)
-        band = wave_band(intervals, members, judged.greens, window_min) if given else None
+        band = wave_band(intervals, members, judged.greens, window_min) if given and intervals is not None else None
         figure = dart_figures.event_waves(
             judged.windows.level_m[row], judged.windows.mask[row], judged.record.buoys, true.gauge_names, waves,
             true.window_min, event, step_min=judged.record.step_min, truth_m=true.waves_m[row], band_m=band,

@@ -40,7 +40,7 @@ RECORDS_A_BIN = 150
 MOST_BINS = 4
 Truth = Mapping[str, np.ndarray]  # as `draws.truth_of` gives it
 STATED = tuple(np.round(np.arange(0.05, 0.96, 0.05), 2).tolist())
-_TRUE_EDGES = tuple(np.arange(6.0, 10.0, 0.5).tolist())
+_TRUE_EDGES = np.arange(6.0, 10.0, 0.5)
 _FEWEST = 30  # events of a bin that is reported
 
 
@@ -149,8 +149,9 @@ def _quantity_scores(
         normal = normal_quantity(never_negative=name in NEVER_NEGATIVE).bounds(predicted, np.zeros(1, int))
         raw = _interval_scores(truth[name], normal, part)
     optional = {}
+    columns = np.arange(truth[name].shape[-1])[part.columns]
     if name == "peak_m":
-        optional["by_gauge"] = {gauges[k]: _inside(truth[name], ends)[:, k].mean(axis=0).tolist() for k in part.columns}
+        optional["by_gauge"] = {gauges[k]: _inside(truth[name], ends)[:, k].mean(axis=0).tolist() for k in columns}
     if name in ("mw", "peak_m"):
         inside = _inside(truth[name], ends)[:, part.columns]
         optional["by_predicted_mw"] = _by_bin(inside, bins[:, 0], calibration.edges)
@@ -212,7 +213,7 @@ def _interval_scores(truth: np.ndarray, ends: tuple[np.ndarray, np.ndarray], par
     }
 
 
-def _by_bin(inside: np.ndarray, bins: np.ndarray, edges: Sequence[float]) -> list[BinCoverage]:
+def _by_bin(inside: np.ndarray, bins: np.ndarray, edges: np.ndarray) -> list[BinCoverage]:
     """Coverage [channel][level] in each bin with enough events."""
     bounds = [None, *(float(edge) for edge in edges), None]
     return [

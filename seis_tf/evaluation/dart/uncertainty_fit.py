@@ -56,7 +56,7 @@ def uncertainty_of(judged: JudgedDart) -> Uncertainty | None:
     test = judged.windows.rows(judged.rows[judged.main])
     waves = not judged.from_slip and _knows_waves(judged.run.config.info, judged.greens)
     windows = {"train": judged.train, "valid": judged.valid, "test": test}
-    slips, limits = _slips(judged, test), judged.run.config.job.answer
+    slips, limits = _slips(judged, judged.valid, test), judged.run.config.job.answer
     own = next(iter(slips.values()))
     valid, tested = (_given(slip, windows[p], judged.greens, limits) for slip, p in zip(own, _PARTS, strict=True))
     if not uncertainty.enough(valid.sum()) or not tested.any():
@@ -111,7 +111,7 @@ def assess(
     for own in () if waves else truth.values():
         for name in WAVES:
             own.pop(name, None)
-    true, found, kept = windows["test"].true, {}, None
+    true, found, kept, tested_on = windows["test"].true, {}, None, 0
     for kind, both in slips.items():
         given = [_given(slip, windows[part], greens, limits) for slip, part in zip(both, _PARTS, strict=True)]
         if kept and not uncertainty.enough(given[0].sum()):
@@ -126,6 +126,8 @@ def assess(
         )
         if kept is None:
             kept, tested_on = calibration, len(true_test["mw"])
+    if kept is None:
+        raise ValueError("intervals: expected at least one kind of draws, received none")
     metrics = UncertaintyMetrics(
         levels=list(LEVELS),
         fitted_on=kept.events,
@@ -171,11 +173,11 @@ def _words(run: Run) -> str:
     return f"ensemble of {members} members" if members > 1 else "one network"
 
 
-def _slips(judged: JudgedDart, test: Windows) -> dict[str, Slips]:
+def _slips(judged: JudgedDart, valid: Windows, test: Windows) -> dict[str, Slips]:
     """The run's own answers, and MC dropout of its first member where that has dropout."""
-    valid, rows = judged.valid, judged.rows
+    rows = judged.rows
     if judged.is_own_data:
-        own = tuple(judged.answers.members[:, rows[part]] for part in ("valid", "test"))
+        own = (judged.answers.members[:, rows["valid"]], judged.answers.members[:, rows["test"]])
     else:
         own = (judged.methods.network(valid.level_m, valid.mask), judged.answers.members[:, rows[judged.main]])
     slips = {ENSEMBLE if judged.run.members > 1 else ALONE: own}
@@ -185,5 +187,6 @@ def _slips(judged: JudgedDart, test: Windows) -> dict[str, Slips]:
             [np.where(part.mask, part.level_m, 0).astype(np.float32), part.mask.astype(np.float32)][: len(model.inputs)]
             for part in (valid, test)
         ]
-        slips[DROPOUT] = tuple(dropout_samples(model, values, PASSES) for values in inputs)
+        of_valid, of_test = (dropout_samples(model, values, PASSES) for values in inputs)
+        slips[DROPOUT] = (of_valid, of_test)
     return slips

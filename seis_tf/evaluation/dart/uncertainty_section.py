@@ -43,7 +43,7 @@ def uncertainty_section(found: UncertaintyMetrics | None) -> Section:
         f"{found.without_intervals[0]} validation and {found.without_intervals[1]} other events are in none of these "
         "numbers: the network finds no slip, their records hold too few samples or too little signal for a magnitude, "
         "or a buoy or more than is allowed is missing. An answer says which of these it is and has no interval; which "
-        "it is follows from the records alone, so the intervals hold for all others. For those events no coverage is stated.",
+        "it is follows from the records alone, so the intervals hold for all others. Those have no stated coverage.",
         "Raw is what the spread of the draws alone says, as if they were normal: it holds neither noise nor errors of "
         "the Green's functions. CRPS measures a whole predictive distribution, in the unit of what is "
         "predicted; climatology answers every event with all that happened in training.",

@@ -296,4 +296,5 @@ def coverage_limits(
     else:
         low, high = end_ranks(calibrated_on, level)
         found = stats.betabinom(count, high - low, calibrated_on + 1 - (high - low))
-    return tuple(float(found.ppf(p)) / count for p in ((1 - confidence) / 2, (1 + confidence) / 2))
+    low, high = (float(found.ppf(p)) / count for p in ((1 - confidence) / 2, (1 + confidence) / 2))
+    return low, high

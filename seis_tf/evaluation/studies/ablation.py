@@ -116,6 +116,8 @@ def ablation(
 ) -> Ablation:
     """Fits a job as it is and with one change at a time, on the same folds.
 
+    Long because each setting of the study is a keyword with a default, described below, and a field of the result.
+
     Args:
         dataset: the data set's folder.
         job: as given.

@@ -63,6 +63,8 @@ def compare(
 ) -> Comparison:
     """Fits every job on the same folds and compares their answers record by record.
 
+    Long because each setting of the study is a keyword with a default, described below, and a field of the result.
+
     Args:
         dataset: the data set's folder.
         models: name to job; at least two, all for the data set's task.
@@ -160,6 +162,7 @@ def compare_pair(
     """
     (a, answers_a), (b, answers_b) = one, two
     found = task.compare(table, answers_a.values, answers_b.values, groups, draws)
+    mcnemar: dict[str, Any] = {} if found.mcnemar is None else {"mcnemar": found.mcnemar}
     n_train, n_test = (float(np.mean([len(getattr(fold, part)) for fold in folds])) for part in ("train", "test"))
     return Pair(
         a=a,
@@ -169,7 +172,7 @@ def compare_pair(
         seed_error=paired.seed_error(answers_a.by_fold, answers_b.by_fold),
         p=paired.sign_flip_p(found.gains),
         corrected_t=paired.corrected_t((answers_a.by_fold - answers_b.by_fold).mean(axis=1), n_train, n_test),
-        **({} if found.mcnemar is None else {"mcnemar": found.mcnemar}),
+        **mcnemar,
     )
 
 

@@ -79,6 +79,8 @@ def epoch_study(
 ) -> EpochStudy:
     """Trains one model on the train split for long, without early stopping.
 
+    Long because each setting of the study is a keyword with a default, described below, and a field of the result.
+
     Args:
         dataset: the data set's folder.
         job: model and training; its number of epochs, early stopping and what it keeps are not used.

@@ -140,6 +140,8 @@ def leak_meter(
 ) -> Leaks:
     """Fits a classifier on random and on grouped folds, and looks for events under two ids.
 
+    Long because each setting of the study is a keyword with a default, described below, and a field of the result.
+
     Args:
         dataset: the data set's folder.
         job: of a classifier.

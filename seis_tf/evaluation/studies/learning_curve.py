@@ -129,6 +129,8 @@ def learning_curve(
 ) -> LearningCurve:
     """Fits a job to growing parts of the data, on grouped folds.
 
+    Long because each setting of the study is a keyword with a default, described below, and a field of the result.
+
     Args:
         dataset: the data set's folder.
         job: model and training.
@@ -248,6 +250,7 @@ def _last_step(rows: list[dict[str, Any]], name: str, fractions: Sequence[float]
 
 
 def _report(result: LearningCurve, n_records: int, dataset: Path) -> Report:
+    """The page; long because its sentences are written out where they are shown."""
     name, sizes = SCORE_NAMES[result.score], result.sizes
     records = np.array([size.training_records for size in sizes])
     spreads = {_PARTS["train"]: [size.train for size in sizes], _PARTS["test"]: [size.test for size in sizes]}

@@ -105,6 +105,8 @@ def window_study(
 ) -> WindowStudy:
     """Prepares, trains and judges for each window, and writes table, figure and report.
 
+    Its many arguments are the settings of the study, each with a default.
+
     Args:
         source: events as `prepare_dart` takes them, with records at least as long as the longest window.
         out: folder of the study; what is finished there of the same jobs is not done again.
@@ -263,9 +265,9 @@ def _answer(rows: Sequence[WindowRow], windows: Sequence[int]) -> str:
     """Which answer explains most of the wave to come, and with which window."""
     explained: dict[int, dict[str, float]] = {}
     for window in windows:
-        values = {name: _value(rows, window, name, "explained_far") for name in (NETWORK, "hybrid", RIVAL)}
-        if values[NETWORK] is not None:
-            explained[window] = {name: -np.inf if value is None else value for name, value in values.items()}
+        known = {name: _value(rows, window, name, "explained_far") for name in (NETWORK, "hybrid", RIVAL)}
+        if known[NETWORK] is not None:
+            explained[window] = {name: -np.inf if value is None else value for name, value in known.items()}
     if not explained:
         return "There is no wave to come in this data: nothing can be said."
     ahead = [f"{window}" for window, values in explained.items() if values[NETWORK] > values[RIVAL]]
@@ -276,7 +278,7 @@ def _answer(rows: Sequence[WindowRow], windows: Sequence[int]) -> str:
         where += f" (at {listed(clear)} the 95 % interval over events says so too)"
     best: dict[str, list[str]] = {}
     for window, values in explained.items():
-        best.setdefault(max(values, key=lambda name: values[name]), []).append(f"{window}")
+        best.setdefault(max(values.items(), key=lambda item: item[1])[0], []).append(f"{window}")
     words = [f"{SHORT[name]} at {listed(minutes)} minutes" for name, minutes in best.items()]
     last, values = list(explained.items())[-1]
     shares = [f"{SHORT[name]} {100 * value:.0f} %" for name, value in values.items() if np.isfinite(value)]

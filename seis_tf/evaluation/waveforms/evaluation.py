@@ -156,7 +156,8 @@ def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo)
     """
     shards.check_task(folder, received, expected.task)
     check_names(f"{folder}: classes", expected.class_names, received.class_names)
-    pairs = {"spectrogram shape": tuple(i.feature("spectrogram").shape for i in (expected, received))}
+    shapes = [i.feature("spectrogram").shape for i in (expected, received)]
+    pairs: dict[str, tuple[Any, Any]] = {"spectrogram shape": (shapes[0], shapes[1])}
     pairs["sampling rate in Hz"] = (expected.sampling_rate_hz, received.sampling_rate_hz)
     mine, theirs = (info.job.get("spectrogram", {}) for info in (expected, received))
     pairs |= {f"spectrogram {key}": (mine.get(key), theirs.get(key)) for key in sorted(mine.keys() | theirs.keys())}

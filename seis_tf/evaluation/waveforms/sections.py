@@ -129,7 +129,7 @@ def simple_section(judged: Judged, metrics: WaveformMetrics, scales: Scales) -> 
         low, high = (
             trivial.band_amplitude(columns["spectrogram"][rows], b, scales.log) for b in (bands.low, bands.high)
         )
-        words = tuple(trivial.band_text(band, scales.frequencies) for band in (bands.low, bands.high))
+        words = (trivial.band_text(bands.low, scales.frequencies), trivial.band_text(bands.high, scales.frequencies))
         figure = figures.band_scatter(low, high, labels, names, words)
         pictures.append(
             Picture(
@@ -150,7 +150,7 @@ def gallery_sections(judged: Judged, scales: Scales) -> list[Section]:
     sections = []
     if len(worst):
         text = f"{len(wrong)} of {len(labels)} answers are wrong. These have the highest probabilities."
-        sections.append(Section("Wrong answers", [text], (), _cards("false", worst, rows, judged, scales)))
+        sections.append(Section("Wrong answers", [text], (), _cards("false", worst.tolist(), rows, judged, scales)))
     else:
         sections.append(Section("Wrong answers", [f"None of {len(labels)}."]))
     chosen = []
@@ -216,7 +216,7 @@ def _worst_confusion(main: SplitScores, names: Sequence[str]) -> str:
     off = confusion - np.diag(np.diag(confusion))
     if not off.any():
         return "There is no wrong answer."
-    i, j = np.unravel_index(off.argmax(), off.shape)
+    i, j = map(int, np.unravel_index(off.argmax(), off.shape))
     return (
         f"The commonest mistake: {names[i]} taken for {names[j]}, "
         f"{off[i, j]} of {confusion[i].sum()} records of {names[i]}."
