@@ -77,7 +77,7 @@ class Evaluation:
         calibrate: (run, its data set where not found from the run, say) -> content of `calibration.json`.
         summary: metrics -> title, header and rows of the main scores.
         features: that folds and scores of the studies need beside those of the training.
-        main_score: the score that stands for the task.
+        main_score: the main score of the task.
         score: (table, outputs, rows, training rows) -> scores by name.
         values: (table, outputs, rows) -> one value for each record that `compare` takes: class, or error.
         compare: (table, values of one and of the other [seed, record], groups, draws) -> how they differ.

@@ -1,7 +1,7 @@
 """Stage 8 of task dart: a run -> what it is worth beside least squares: metrics, predictions, figures and a report.
 
 The network, plain and smoothed NNLS and the hybrid of both answer the same windows with the same masks; the mean of the
-training weights and no slip at all stand below them. Strengths are chosen on validation events only, and intervals are
+training weights and no slip at all are compared, too. Strengths are chosen on validation events only, and intervals are
 over events. Intervals of the network's answers are fitted on validation events and go with the run.
 """
 

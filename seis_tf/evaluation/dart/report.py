@@ -52,7 +52,7 @@ def report_of(judged: JudgedDart, metrics: DartMetrics, intervals: Intervals | N
     return Report(
         title=f"{judged.run.folder.resolve().name}: {_words(judged)} on {judged.dataset.resolve().name}",
         asked=(
-            f"What can be told {metrics.window_min} minutes after an earthquake from {listed(metrics.buoys)}? "
+            f"What can be said {metrics.window_min} minutes after an earthquake from {listed(metrics.buoys)}? "
             f"How well does a {_words(judged)} with {metrics.parameters:,} parameters find the slip and the wave to "
             "come, and is it better than least squares?"
         ),
@@ -133,7 +133,7 @@ def _notices(judged: JudgedDart) -> list[str]:
         )
     if not judged.is_own_data and judged.seen is None:
         notices.append(
-            "The training data is not where it was: no smoothed NNLS, no hybrid, no mean slip, and nobody checked "
+            "The training data is not where it was: no smoothed NNLS, no hybrid, no mean slip, and it was not checked "
             "whether events of this data set were trained on."
         )
     return notices

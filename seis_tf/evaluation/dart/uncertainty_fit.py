@@ -48,7 +48,7 @@ class Uncertainty:
 def uncertainty_of(judged: JudgedDart) -> Uncertainty | None:
     """Intervals and their scores; None where there are no validation events, or too few whose answers get intervals.
 
-    Waves are left out where nobody knows the true ones: those of the true slip come from the very functions of the
+    Waves are left out where the true ones are not known: those of the true slip come from the very functions of the
     forecast.
     """
     if judged.valid is None or judged.train is None:

@@ -1,6 +1,6 @@
 """Arrays -> figures of scores, one function a figure; no file is read or written here.
 
-Figures are made for a column of a page that may be a phone's: narrow, large letters, told apart without colour alone.
+Figures are made for a column of a page that may be a phone's: narrow, large letters, distinguished not by colour alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from seis_tf.evaluation.stats.classification import SnrScores
 from seis_tf.evaluation.stats.scores import Reliability
 
-# Okabe and Ito's palette: told apart with every kind of colour vision.
+# Okabe and Ito's palette: distinguished with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, QUIET = "#1f2933", "#7b8794"
 _DASHES = ("-", "--", "-.", ":")

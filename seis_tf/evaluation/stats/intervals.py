@@ -135,7 +135,7 @@ def difficulty(predicted: Predicted, scale: np.ndarray) -> np.ndarray:
 
     Args:
         predicted: spread and size.
-        scale: [channel, 3], a, b, c of the square a + b spread^2 + c size^2; one row stands for all channels.
+        scale: [channel, 3], a, b, c of the square a + b spread^2 + c size^2; one row is for all channels.
     """
     a, b, c = np.asarray(scale, dtype=float).T
     return np.sqrt(np.maximum(a + b * np.square(predicted.spread) + c * np.square(predicted.size), TINY**2))

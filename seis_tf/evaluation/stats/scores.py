@@ -115,7 +115,7 @@ def ece(labels: np.ndarray, probabilities: np.ndarray, n_bins: int = ECE_BINS) -
 
 
 def headline_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """The scores that stand beside each other everywhere: those of `HEADLINES`.
+    """The main scores: those of `HEADLINES`.
 
     Args:
         labels: int [record].

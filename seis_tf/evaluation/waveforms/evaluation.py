@@ -1,7 +1,7 @@
 """Stage 8: a run -> what it is worth: `metrics.json`, `predictions.csv`, `figures/` and `report.html`.
 
 A classifier is judged on the splits of its own data, test events being those that neither training nor any setting saw,
-or on every record of another data set. Trivial predictors stand beside it, and intervals are over events.
+or on every record of another data set. Trivial predictors are compared with it, and intervals are over events.
 """
 
 from __future__ import annotations

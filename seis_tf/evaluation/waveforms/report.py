@@ -117,7 +117,7 @@ def _notices(judged: Judged) -> list[str]:
         )
     if judged.main == "all" and judged.seen_groups is None:
         notices.append(
-            "The training data is not where it was: no trivial predictors, and nobody checked whether "
+            "The training data is not where it was: no trivial predictors, and it was not checked whether "
             "events of this data set were trained on."
         )
     return notices
