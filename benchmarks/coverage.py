@@ -89,7 +89,7 @@ def _window(folder: Path, events: dict[str, Fakequakes], minutes: int, members: 
         ENSEMBLE: tuple(network(own.level_m, own.mask) for own in asked),
         DROPOUT: tuple(dropout_samples(first, [own.level_m, own.mask.astype(np.float32)]) for own in asked),
     }
-    return assess(slips, windows, load_greens(), f"ensemble of {members} members").metrics
+    return assess(slips, windows, load_greens(), f"ensemble of {members} members").metrics.tree()
 
 
 def _windows(events: Fakequakes, minutes: int) -> Windows:

@@ -121,7 +121,7 @@ def summary(answers: np.ndarray, labels: np.ndarray, cuts: list) -> dict[str, di
     found = {}
     for name, score in SCORES.items():
         values = score(counts)
-        found[name] = scores.summary(values.mean(axis=1)) | {"by_fold": np.round(values, 4).tolist()}
+        found[name] = scores.summary(values.mean(axis=1)).tree() | {"by_fold": np.round(values, 4).tolist()}
     return found
 
 

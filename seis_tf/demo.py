@@ -70,7 +70,7 @@ def waveform_part(out: Path) -> Part:
     """Labquakes, pulses and noise -> data set -> MLP and CNN, judged on events that they never saw."""
     from seis_tf import runs
     from seis_tf.evaluation import plots
-    from seis_tf.evaluation.evaluate import evaluate
+    from seis_tf.evaluation.waveforms import evaluation as waveforms
     from seis_tf.synthetic.labquakes import write_labquakes
     from seis_tf.waveforms import prepare
 
@@ -85,7 +85,7 @@ def waveform_part(out: Path) -> Part:
         tree["training"] = tree.get("training", {}) | {"epochs": epochs, "batch_size": 32}
         run = out / f"labquakes-{kind}"
         runs.train(out / "labquakes-data", TrainJob.model_validate(tree), run)
-        score = evaluate(run)["splits"]["test"]["balanced_accuracy"]
+        score = waveforms.evaluate(run).splits["test"].balanced_accuracy
         part.lines.append(f"{kind.upper()}: balanced accuracy {score:.3f} on events that it never saw.")
         part.links.append((f"report of the {kind.upper()}", f"{run.name}/report.html"))
     return part

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
-import io
 import json
 import os
 import time
@@ -23,7 +22,7 @@ from pydantic import ValidationError
 
 from seis_tf import tasks
 from seis_tf.dataset.shards import DatasetInfo, load_dataset
-from seis_tf.files import checksum, write_atomically, write_json
+from seis_tf.files import checksum, rows_as_csv, write_atomically, write_json
 from seis_tf.models.layers import StackMembers
 from seis_tf.settings.base import Settings, first_error, flat
 from seis_tf.settings.training import TrainJob
@@ -385,12 +384,8 @@ def _save_model(path: Path, model: keras.Model) -> None:
 
 
 def _write_history(path: Path, history: list[list[dict[str, float]]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["member", *history[0][0]])
-    writer.writeheader()
-    for k, rows in enumerate(history):
-        writer.writerows({"member": k, **row} for row in rows)
-    write_atomically(path, text.getvalue().encode())
+    rows = [{"member": k, **row} for k, member in enumerate(history) for row in member]
+    write_atomically(path, rows_as_csv(rows).encode())
 
 
 def _read_history(path: Path) -> list[list[dict[str, float]]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras_tuner as kt
 
-from seis_tf.files import write_atomically, write_json
+from seis_tf.evaluation.results import Metrics
+from seis_tf.files import rows_as_csv, write_atomically, write_json
 from seis_tf.settings.base import load_settings
 from seis_tf.settings.training import TrainJob
 from seis_tf.tuning import oracles, spaces
@@ -33,11 +32,7 @@ def write_results(out: Path, settings: SearchSettings, space: spaces.Space, orac
     sign = 1 if oracle.objective.direction == "min" else -1
     rows.sort(key=lambda row: (row["score"] is None, sign * (row["score"] or 0), row["trial"]))
     names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names)
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(out / "trials.csv", text.getvalue().encode())
+    write_atomically(out / "trials.csv", rows_as_csv(rows, names).encode())
     write_hparams(out, rows)
     best = best_job(settings, space, oracle)
     if best is not None:
@@ -94,7 +89,7 @@ def check_failures(rows: list[dict[str, Any]], out: Path) -> None:
         )
 
 
-def retrain(dataset: Path | str, out: Path) -> dict[str, Any]:
+def retrain(dataset: Path | str, out: Path) -> Metrics:
     """Trains the best job on the train split and judges it once on the test split, in SEARCH/best-run.
 
     Not on train and valid together: the temperature of probabilities is fitted on records that training did not see.

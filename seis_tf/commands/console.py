@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import time
@@ -24,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from seis_tf import startup
+from seis_tf.files import rows_as_csv
 
 # No markup: [/b] in a file's name is a part of the name, and so is :cat:.
 _PLAIN_TEXT = {"markup": False, "emoji": False, "highlight": False, "soft_wrap": True}
@@ -75,9 +75,7 @@ def print_json(content: Any) -> None:
 
 def print_csv(rows: Sequence[dict[str, Any]]) -> None:
     """Rows with the same keys as CSV."""
-    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [])
-    writer.writeheader()
-    writer.writerows(rows)
+    sys.stdout.write(rows_as_csv(rows) if rows else "\n")
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

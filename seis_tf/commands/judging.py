@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from seis_tf.settings.base import load_settings
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.presets import PRESETS, preset_tree
 from seis_tf.settings.training import TrainJob
+
+if TYPE_CHECKING:
+    from seis_tf.evaluation.results import Result
 
 Dataset = Annotated[Path, typer.Argument(help="Data set folder.")]
 Out = Annotated[Path, typer.Option(help="Folder for the report and its numbers.")]
@@ -46,14 +49,14 @@ def evaluate(
 
     metrics = judge(run, data, dataset=dataset, say=console.note)
     if json:
-        console.print_json(metrics)
+        console.print_json(metrics.tree())
         return
     page = run / "report.html"
-    if data is not None and metrics.get("main") == "all":
+    if data is not None and metrics.main == "all":
         page = max((run / "evaluations").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
     title, header, rows = summary(metrics)
     console.print_table(title, header, rows)
-    console.out.print(f"calibration {metrics['calibration'] or 'none'}", markup=False)
+    console.out.print(f"calibration {metrics.calibration or 'none'}", markup=False)
     console.out.print(str(page), markup=False)
 
 
@@ -67,14 +70,14 @@ def compare(
     epochs: Epochs = None,
     json: Json = False,
 ) -> None:
-    """Fits models on the same grouped folds: which is better, how sure that is, and at what cost."""
+    """Fits models on the same grouped folds: which is better, may it be chance, and at what cost."""
     console.load_tensorflow()
     from seis_tf.evaluation.studies.comparison import compare as compare_models
 
     jobs = {Path(name).stem: job_of(name, epochs) for name in models}
     with console.progress("compare", "%") as progress:
         found = compare_models(dataset, jobs, out, n_folds=folds, seeds=seeds, by=by, progress=progress)
-    _tell(found, out, json)
+    _print(found, out, json)
 
 
 def learning_curve(
@@ -92,7 +95,7 @@ def learning_curve(
 
     with console.progress("learning curve", "epochs") as progress:
         found = curve(dataset, job_of(model, epochs), out, n_folds=folds, seeds=seeds, progress=progress)
-    _tell(found, out, json)
+    _print(found, out, json)
 
 
 def leaks(
@@ -110,7 +113,7 @@ def leaks(
 
     with console.progress("leaks", "%") as progress:
         found = leak_meter(dataset, job_of(model, epochs), out, n_folds=folds, seeds=seeds, progress=progress)
-    _tell(found, out, json)
+    _print(found, out, json)
 
 
 def ablation(
@@ -128,7 +131,7 @@ def ablation(
 
     with console.progress("ablation", "%") as progress:
         found = ablate(dataset, job_of(model, epochs), out, n_folds=folds, seeds=seeds, progress=progress)
-    _tell(found, out, json)
+    _print(found, out, json)
 
 
 def epoch_study(
@@ -140,7 +143,7 @@ def epoch_study(
 
     with console.progress("epoch study", "epochs") as progress:
         found = study(dataset, job_of(model, None), out, epochs=epochs, progress=progress)
-    _tell(found, out, json)
+    _print(found, out, json)
 
 
 def window_study(
@@ -167,7 +170,7 @@ def window_study(
     say = lambda words: console.err.print(words, markup=False)  # noqa: E731
     found = study(source, out, lengths, job=job, train=job_of(model, epochs, members), say=say)
     if json:
-        console.print_json(found)
+        console.print_json([row.tree() for row in found.rows])
     else:
         console.out.print(str(out / "report.html"))
 
@@ -186,10 +189,8 @@ def job_of(name: str, epochs: int | None, members: int | None = None) -> TrainJo
     return load_settings(TrainJob, None, overrides, base=preset_tree(name, None))
 
 
-def _tell(found: dict, out: Path, as_json: bool) -> None:
+def _print(found: Result, out: Path, as_json: bool) -> None:
     if as_json:
-        console.print_json(found)
-        return
-    if "answer" in found:
-        console.out.print(found["answer"], markup=False)
-    console.out.print(str(out / "report.html"))
+        console.print_json(found.tree())
+    else:
+        console.out.print(str(out / "report.html"))

@@ -21,7 +21,7 @@ def calibrate(run: Run, dataset: Path | str | None = None, say: Say = lambda wor
     Args:
         run: a finished run.
         dataset: its data set, where that is not found from the run.
-        say: told what is fitted, and what can't be.
+        say: called with what is fitted, and what can't be.
 
     Returns:
         The content: `temperature` and `thresholds`, or `intervals` (None where there were too few events), and

@@ -25,7 +25,7 @@ def calibrated(
     Args:
         run: a finished run.
         dataset: its data set, where that is not found from the run.
-        say: told what is fitted, and what can't be.
+        say: called with what is fitted, and what can't be.
         is_fitted: whether the content is complete and of this version.
         fit: (run, its data set) -> the entries, with `fitted_on` in words.
 
@@ -42,7 +42,7 @@ def calibrated(
     if folder is None:
         if not stored:
             say(
-                f"{run.folder}: not calibrated, and its data set is not at hand: answers are as sure as the network "
+                f"{run.folder}: not calibrated, and its data set is not at hand: probabilities are as the network "
                 "gives them; name the data set with --dataset"
             )
         return stored

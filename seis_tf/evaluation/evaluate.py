@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from seis_tf.evaluation.results import Metrics
 from seis_tf.evaluation.tasks import evaluation_of
 from seis_tf.runs import load_run
 
 
-def evaluate(run_folder: Path | str, data: Path | str | None = None, **options: Any) -> dict[str, Any]:
+def evaluate(run_folder: Path | str, data: Path | str | None = None, **options: Any) -> Metrics:
     """Judges a run and writes what was found; see `evaluation.waveforms` and `evaluation.dart` for the options.
 
     Args:
@@ -18,7 +19,7 @@ def evaluate(run_folder: Path | str, data: Path | str | None = None, **options: 
         options: of the task's `evaluate`.
 
     Returns:
-        The content of `metrics.json`.
+        The metrics, which `metrics.json` holds.
 
     Raises:
         ValueError: no finished run, or `data` is not like the run's own data set.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import numpy as np
 from seis_tf.dataset.shards import DatasetInfo
 from seis_tf.dataset.tables import Table
 from seis_tf.evaluation.calibrated import Say
+from seis_tf.evaluation.results import Metrics, Result, Spread
 from seis_tf.evaluation.stats.folds import Fold
+from seis_tf.evaluation.stats.paired import McNemar
 from seis_tf.runs import Run
 from seis_tf.settings.training import TrainJob
 
@@ -51,12 +53,18 @@ class Paired:
     Attributes:
         gains: each event's part of the difference [group]; they add up to it.
         drawn: the difference in resampled events [draw].
-        tests: further tests by name.
+        mcnemar: McNemar's test, for a task with right and wrong answers.
     """
 
     gains: np.ndarray
     drawn: np.ndarray
-    tests: dict[str, Any]
+    mcnemar: McNemar | None = None
+
+
+class FoldSpread(Spread):
+    """A score over folds, and its value in each."""
+
+    by_fold: list[float]
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,12 @@ class Evaluation:
     """One job as it is judged.
 
     Attributes:
-        evaluate: (run, other data set or None, options) -> content of `metrics.json`; writes the report.
+        evaluate: (run, other data set or None, options) -> metrics; writes them and the report.
+        metrics: their type, which `metrics.json` is read with.
         calibrate: (run, its data set where not found from the run, say) -> content of `calibration.json`.
-        summary: content of `metrics.json` -> title, header and rows of the main scores.
+        summary: metrics -> title, header and rows of the main scores.
         features: that folds and scores of the studies need beside those of the training.
-        main_score: the score that stands for the task.
+        main_score: the main score of the task.
         score: (table, outputs, rows, training rows) -> scores by name.
         values: (table, outputs, rows) -> one value for each record that `compare` takes: class, or error.
         compare: (table, values of one and of the other [seed, record], groups, draws) -> how they differ.
@@ -77,15 +86,16 @@ class Evaluation:
         changed: (table, changes) -> the same records, otherwise prepared.
     """
 
-    evaluate: Callable[..., dict[str, Any]]
+    evaluate: Callable[..., Metrics]
+    metrics: type[Result]
     calibrate: Callable[[Run, Path | str | None, Say], dict[str, Any]]
-    summary: Callable[[Mapping[str, Any]], tuple[str, list[str], list[list[str]]]]
+    summary: Callable[[Any], tuple[str, list[str], list[list[str]]]]
     features: tuple[str, ...]
     main_score: str
     score: Callable[[Table, np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
     values: Callable[[Table, np.ndarray, np.ndarray], np.ndarray]
     compare: Callable[[Table, np.ndarray, np.ndarray, np.ndarray, int], Paired]
-    trivial: Callable[[Table, Sequence[Fold]], dict[str, Any]]
+    trivial: Callable[[Table, Sequence[Fold]], dict[str, FoldSpread]]
     variants: Callable[[TrainJob, DatasetInfo], list[Variant]]
     changed: Callable[[Table, dict[str, Any]], Table]
 

@@ -10,7 +10,6 @@ OUT/raw/<run>/     <buoy>.txt (NDBC DART text) and event.json (origin time, magn
 
 from __future__ import annotations
 
-import csv
 import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from scipy import interpolate
 
 from seis_tf.dart.unit_sources import GreensFunctions, packaged_depths_m
-from seis_tf.files import write_atomically, write_json
+from seis_tf.files import as_csv, write_atomically, write_json
 from seis_tf.synthetic.fakequakes import Fakequakes, disturbances, generators, missing, seismic_arrival_min
 
 # Constituent: period in hours (from the Doodson numbers) and a typical amplitude (m) in the north-east Pacific.
@@ -84,12 +83,11 @@ def _write_npz(path: Path, **arrays: np.ndarray) -> None:
 
 
 def _write_weights(path: Path, fakequakes: Fakequakes) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["run", "mw", *fakequakes.source_names])
-    for run, mw, weights in zip(fakequakes.ids, fakequakes.mw, fakequakes.weights_m, strict=True):
-        table.writerow([run, repr(float(mw)), *(repr(float(w)) for w in weights)])
-    write_atomically(path, text.getvalue().encode())
+    rows = [
+        [run, repr(float(mw)), *(repr(float(w)) for w in weights)]
+        for run, mw, weights in zip(fakequakes.ids, fakequakes.mw, fakequakes.weights_m, strict=True)
+    ]
+    write_atomically(path, as_csv(["run", "mw", *fakequakes.source_names], rows).encode())
 
 
 def write_raw_event(folder: Path, fakequakes: Fakequakes, greens: GreensFunctions, event: int) -> None:

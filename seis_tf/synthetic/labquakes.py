@@ -7,8 +7,7 @@ amplitude says little about the class, on purpose.
 
 from __future__ import annotations
 
-import csv
-import io
+import itertools
 import math
 import os
 import shutil
@@ -18,12 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pymseed import DataEncoding, MS3Record
 
 from seis_tf import __version__
-from seis_tf.files import write_atomically, write_json
+from seis_tf.files import as_csv, write_atomically, write_json
 from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.synthetic import lab_signals
 
@@ -115,8 +115,9 @@ def write_labquakes(out: Path, settings: LabquakeSettings, count: int, seed: int
             with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
                 truth_parts = list(pool.map(write, chunks))
         names = {"event": "group", "sensor": "station"}  # in files, as in those of labels and of predictions
-        header = ",".join(names.get(column, column) for column in TRUTH_COLUMNS) + "\n"
-        write_atomically(partial_out / "truth.csv", (header + "".join(truth_parts)).encode())
+        header = [names.get(column, column) for column in TRUTH_COLUMNS]
+        rows = itertools.chain.from_iterable(truth_parts)
+        write_atomically(partial_out / "truth.csv", as_csv(header, rows).encode())
         about = {
             "simulated": True,
             "kind": "labquakes",
@@ -261,19 +262,17 @@ def _gutenberg_richter(uniform: float, settings: LabquakeSettings) -> float:
     return low - math.log10(1 - uniform * kept) / settings.b_value
 
 
-def _write_chunk(out: Path, settings: LabquakeSettings, seed: int, plan: list[tuple[int, int, int]]) -> str:
-    """Simulates and writes some events; returns their lines of truth.csv."""
-    lines = io.StringIO()
-    table = csv.writer(lines, lineterminator="\n")
+def _write_chunk(out: Path, settings: LabquakeSettings, seed: int, plan: list[tuple[int, int, int]]) -> list[list[Any]]:
+    """Simulates and writes some events; returns their rows of truth.csv."""
+    rows = []
     for item in plan:
         samples, truth = _simulate_event(settings, seed, *item)
         for row, counts in enumerate(samples):
             sensor, start_us = truth["sensor"][row], int(truth["start_time_us"][row])
-            (out / str(truth["file"][row])).write_bytes(
-                packed_record(counts, sensor, start_us, settings.sampling_rate_hz)
-            )
-            table.writerow([_cell(truth[column][row]) for column in TRUTH_COLUMNS])
-    return lines.getvalue()
+            packed = packed_record(counts, sensor, start_us, settings.sampling_rate_hz)
+            (out / str(truth["file"][row])).write_bytes(packed)
+            rows.append([_cell(truth[column][row]) for column in TRUTH_COLUMNS])
+    return rows
 
 
 def packed_record(counts: np.ndarray, sensor: str, start_us: int, rate_hz: float) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from seis_tf.evaluation.dart.metrics import DartMetrics
 from seis_tf.evaluation.dart.summary import summary
 from seis_tf.evaluation.report.units import count
 from seis_tf.serve.export.markdown import network, table
@@ -25,7 +26,7 @@ def what(metadata: Mapping[str, Any]) -> list[str]:
 
 def scores(metrics: Mapping[str, Any]) -> list[str]:
     """The main scores of the network and of the classical answers as a table."""
-    title, header, rows = summary(metrics)
+    title, header, rows = summary(DartMetrics.model_validate(metrics))
     text = f"{title[0].upper()}{title[1:]}; 95 % intervals over events in brackets."
     return [f"{text} All numbers are in `metadata.json` beside this card.", table(header, rows)]
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from seis_tf.evaluation.report.cells import with_interval
+from seis_tf.evaluation.stats.classification import SplitScores
+from seis_tf.evaluation.waveforms.metrics import WaveformMetrics
 from seis_tf.evaluation.waveforms.summary import trivial_rows
 from seis_tf.serve.export.markdown import network, table
 
@@ -28,8 +30,9 @@ def what(metadata: Mapping[str, Any]) -> list[str]:
 
 def scores(metrics: Mapping[str, Any]) -> list[str]:
     """The scores of each split, and of the trivial predictors, as a table."""
-    rows = [[name, *(_with_interval(split, score) for score in _SCORES)] for name, split in metrics["splits"].items()]
-    rows += trivial_rows(metrics, _SCORES)
+    found = WaveformMetrics.model_validate(metrics)
+    rows = [[name, *(_with_interval(split, score) for score in _SCORES)] for name, split in found.splits.items()]
+    rows += trivial_rows(found, _SCORES)
     text = "With 95 % intervals over events where there are some; test is of events that training never saw."
     return [text, table(["", *_SCORES], rows)]
 
@@ -55,5 +58,5 @@ def limits(metadata: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _with_interval(split: Mapping[str, Any], score: str) -> str:
-    return with_interval(split.get(score), split.get("intervals", {}).get(score))
+def _with_interval(split: SplitScores, score: str) -> str:
+    return with_interval(split.headline(score), split.intervals.get(score))

@@ -130,7 +130,7 @@ def test_a_pure_test_set_is_a_data_set_that_is_judged_and_not_trained_on(pure, t
     with pytest.raises(ValueError, match=re.escape(message)):
         pipeline.records(pure, "train", ("label",), 8)
     run = untrained_run(tmp_path / "run", tiny_waveforms, job)
-    assert evaluate(run, pure, draws=0)["splits"]["all"]["records"] == 108
+    assert evaluate(run, pure, draws=0).splits["all"].records == 108
 
 
 def test_a_missing_split_is_named_with_the_option(tiny_records, write_waveforms, untrained_run, tmp_path):

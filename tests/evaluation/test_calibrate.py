@@ -25,7 +25,7 @@ JOB = TrainJob(model=MlpSettings(hidden=(8,)), training=TrainingSettings(epochs=
 
 @pytest.fixture(scope="module")
 def trained(tiny_waveforms, tmp_path_factory):
-    """An ensemble made from Python, that nobody has judged or calibrated. Not to be changed."""
+    """An ensemble made from Python, that was not judged or calibrated. Not to be changed."""
     return train(tiny_waveforms, JOB, tmp_path_factory.mktemp("runs") / "mlp").folder
 
 
@@ -54,13 +54,13 @@ def test_numbers_do_not_depend_on_the_order_of_commands(run, tiny_waveforms, tin
     other_first = evaluate(run, tmp_path / "other", **home, say=said.append), evaluate(run, **home, say=said.append)
     own_first = evaluate(second, **home), evaluate(second, tmp_path / "other", **home)
     assert other_first == own_first[::-1]
-    assert other_first[0]["temperature"] == pytest.approx(expected_temperature(run, tiny_waveforms), rel=1e-4) != 1
+    assert other_first[0].temperature == pytest.approx(expected_temperature(run, tiny_waveforms), rel=1e-4) != 1
     assert len(said) == 1 and said[0].startswith(f"{run}: calibration fitted on ")
     counts = shards.load_dataset(tiny_waveforms).splits["valid"]
-    assert other_first[0]["calibration"] == f"fitted on {counts.records} validation records of {counts.groups} events"
+    assert other_first[0].calibration == f"fitted on {counts.records} validation records of {counts.groups} events"
 
 
-def test_an_export_of_a_run_that_nobody_judged_is_calibrated(trained, tiny_records, write_waveforms, tmp_path):
+def test_an_export_of_a_run_that_was_not_judged_is_calibrated(trained, tiny_records, write_waveforms, tmp_path):
     records = tiny_records()
     for record in records:
         record.values["waveform"] = record.values["waveform"]
@@ -101,7 +101,7 @@ def test_evaluate_prints_its_main_numbers_beside_the_trivial_ones(run, tiny_wave
 def test_a_calibration_that_is_there_is_left_alone(run, tiny_waveforms):
     (run / "calibration.json").write_text(json.dumps({"temperature": 1.75, "fitted_on": "36 validation records"}))
     said = []
-    assert evaluate(run, dataset=tiny_waveforms, draws=0, say=said.append)["temperature"] == 1.75
+    assert evaluate(run, dataset=tiny_waveforms, draws=0, say=said.append).temperature == 1.75
     assert json.loads((run / "calibration.json").read_text())["temperature"] == 1.75 and not said
 
 
@@ -123,6 +123,6 @@ def test_a_run_whose_data_is_gone_says_that_it_is_not_calibrated(run, tiny_recor
     write_waveforms(tmp_path / "deep" / "other", tiny_records(seed=5), fingerprint="another")
     said = []
     found = evaluate(run, tmp_path / "deep" / "other", draws=0, say=said.append)
-    assert (found["temperature"], found["calibration"]) == (1.0, "")
+    assert (found.temperature, found.calibration) == (1.0, "")
     assert said[0].startswith(f"{run}: not calibrated, and its data set is not at hand") and "--dataset" in said[0]
     assert not (run / "calibration.json").exists()

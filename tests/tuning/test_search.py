@@ -404,7 +404,7 @@ def test_the_best_job_is_trained_again_and_judged_once_on_test(dataset, space_fi
     out = tmp_path / "s"
     rows = search.search(dataset, out, settings(trials=2, epochs=1), space_file=space_file)
     assert results.retrained(out) is None
-    assert results.retrain(dataset, out) == json.loads((out / "best-run" / "metrics.json").read_text())
+    assert results.retrain(dataset, out).tree() == json.loads((out / "best-run" / "metrics.json").read_text())
     page = report.write(out, settings(trials=2), rows, results.retrained(out)).read_text()
     assert "judged once on the test split: see best-run/report.html" in page
 

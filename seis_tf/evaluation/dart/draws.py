@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WAVE_STEP_MIN = 5  # the wave is smooth: every fifth minute says all
 SMOOTHING_MIN = 10  # to either side, of the wave's local height
-CALM_BELOW = 0.1  # of the greatest local height: before the wave and long after it
+NO_SIGNAL_BELOW = 0.1  # of the greatest local height: before the wave and long after it
 _BLOCK = 128  # events whose waves are made together
 
 
@@ -31,13 +31,13 @@ class Draws:
         samples: [draw, event, .., channel].
         centre: the answer [event, .., channel]; the draws' mean, but of a peak the crest of the mean wave.
         size: what errors may grow with, [event, .., channel].
-        calm: of waves, whether next to none is forecast there, bool [event, minute, gauge].
+        no_signal: of waves, where next to none is forecast, bool [event, minute, gauge].
     """
 
     samples: np.ndarray
     centre: np.ndarray
     size: np.ndarray
-    calm: np.ndarray | None = None
+    no_signal: np.ndarray | None = None
 
     @property
     def predicted(self) -> Predicted:
@@ -65,18 +65,18 @@ def draws_of(slip_m: np.ndarray, greens: GreensFunctions, window_min: int, *, wh
         waves = greens.waves(slip_m[:, start : start + _BLOCK].astype(np.float32))
         mean = waves.mean(axis=0, dtype=float)
         height = local_height(mean)
-        calm = height < CALM_BELOW * height[:, window_min + 1 :].max(axis=1, keepdims=True)
+        no_signal = height < NO_SIGNAL_BELOW * height[:, window_min + 1 :].max(axis=1, keepdims=True)
         peaks = [wave[..., window_min + 1 :, :].max(axis=-2) for wave in (waves, mean)]
-        parts.append((*peaks, waves[:, :, minutes], *(v[:, minutes] for v in (mean, height, calm))))
+        parts.append((*peaks, waves[:, :, minutes], *(v[:, minutes] for v in (mean, height, no_signal))))
     drawn, one = ((0, 2), (1, 3, 4, 5))  # in the drawn ones events are the second axis
     peaks, waves = (np.concatenate([part[i] for part in parts], axis=1) for i in drawn)
-    peak, mean, height, calm = (np.concatenate([part[i] for part in parts]) for i in one)
+    peak, mean, height, no_signal = (np.concatenate([part[i] for part in parts]) for i in one)
     slip = slip_m.mean(axis=0, dtype=float)
     return {
         "mw": Draws(mw, mw.mean(axis=0), np.zeros_like(mw[0])),
         "weights_m": Draws(slip_m, slip, slip),
         "peak_m": Draws(peaks, peak, peak),
-        "forecast_m": Draws(waves, mean, height, calm),
+        "forecast_m": Draws(waves, mean, height, no_signal),
     }
 
 
@@ -113,15 +113,15 @@ def truth_of(windows: Windows, greens: GreensFunctions) -> dict[str, np.ndarray]
     return found
 
 
-def bins_of(name: str, draws: Mapping[str, Draws], edges: np.ndarray, calm_apart: bool) -> np.ndarray:
+def bins_of(name: str, draws: Mapping[str, Draws], edges: np.ndarray, split_by_signal: bool) -> np.ndarray:
     """Bins of the predicted magnitude, int, of a shape that broadcasts to [event, .., channel].
 
     Args:
         name: of the quantity.
         draws: of the same events.
         edges: inner edges of the magnitude's bins.
-        calm_apart: whether each of them is two, the first for what is calm.
+        split_by_signal: whether each of them is two, the first for minutes without a signal.
     """
-    own = draws[name]
-    bins = bin_of(draws["mw"].centre[:, 0], edges).reshape(-1, *(1,) * (own.size.ndim - 1))
-    return 2 * bins + ~own.calm if calm_apart else bins
+    drawn = draws[name]
+    bins = bin_of(draws["mw"].centre[:, 0], edges).reshape(-1, *(1,) * (drawn.size.ndim - 1))
+    return 2 * bins + ~drawn.no_signal if split_by_signal and drawn.no_signal is not None else bins

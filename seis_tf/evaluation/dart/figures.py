@@ -33,7 +33,7 @@ SHORT = {
     "zero": "zero",
     "true_slip": "true slip",
 }
-# Explained variance below this is drawn at the edge: how far below zero an answer is matters to nobody.
+# Explained variance below this is drawn at the edge: how far below zero an answer is does not matter.
 LOWEST = -0.5
 _CM = 100.0
 
@@ -55,6 +55,8 @@ def event_waves(
 ) -> Figure:
     """What was recorded, what was fitted to it, and how it goes on: a panel for each gauge.
 
+    Its many arguments are the curves and labels of one figure, which are drawn and not passed on.
+
     Args:
         level_m: [sample, buoy], metres; the first sample is one step after the origin.
         mask: True where there is a sample, likewise.
@@ -64,7 +66,7 @@ def event_waves(
         window_min: end of the window.
         title: over the figure.
         step_min: minutes a sample.
-        truth_m: the wave without noise [minute, gauge]; None where nobody knows it.
+        truth_m: the wave without noise [minute, gauge]; None where not known.
         band_m: lower and upper ends of the first method's 80 % intervals, each [minute, gauge]; drawn after the window.
         last_min: end of the time axis.
     """
@@ -113,7 +115,7 @@ def event_waves(
 
 @styled
 def scores_by_method(rows: Sequence[tuple[str, float | None, Sequence[float] | None]], title: str) -> Figure:
-    """Explained variance of each method with its interval; what is far below zero stands at the edge.
+    """Explained variance of each method with its interval; what is far below zero is drawn at the edge.
 
     Args:
         rows: method, value, [low, high] or None.

@@ -60,7 +60,7 @@ class JudgedDart:
         return "all" if "all" in self.rows else "test"
 
     @property
-    def own(self) -> bool:
+    def is_own_data(self) -> bool:
         """Whether it is the run's own data set."""
         return self.main == "test"
 

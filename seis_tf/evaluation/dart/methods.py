@@ -21,7 +21,7 @@ from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.runs import Run
 
 NETWORK = "network"
-TRUE_SLIP = "true_slip"  # stands beside the answers where the true waves are not made of it
+TRUE_SLIP = "true_slip"  # compared with the answers where the true waves are not made of it
 _ALONE = 10  # events that are answered one by one for the time that one event takes
 _BLOCK = 1024  # events in one call of the network
 

@@ -21,6 +21,7 @@ from seis_tf.dart.windows import DartEvent, Region, check_window, event_from_rec
 from seis_tf.evaluation.dart import figures as dart_figures
 from seis_tf.evaluation.dart import maps as dart_maps
 from seis_tf.evaluation.dart.methods import NETWORK, Methods, Network
+from seis_tf.evaluation.dart.metrics import Strengths
 from seis_tf.evaluation.report.page import as_png
 from seis_tf.files import write_atomically
 from seis_tf.runs import Run, load_run
@@ -79,6 +80,8 @@ def real_event(
     strict: bool = False,
 ) -> RealAnswer:
     """Asks a run, and least squares, about recorded buoys.
+
+    Its many arguments are what is known of an event, each with a default; most of its lines describe them.
 
     Args:
         run: of task dart, or its folder. A run that was judged also knows the strength of the smoothed NNLS.
@@ -169,8 +172,8 @@ def _smoothing(run: Run) -> inversion.Choice | None:
     path = run.folder / "metrics.json"
     if not path.is_file():
         return None
-    chosen = json.loads(path.read_text())["chosen"]["smoothing"]
-    return None if chosen is None else inversion.Choice(chosen["strength"], {})
+    chosen = Strengths.model_validate(json.loads(path.read_bytes())["chosen"]).smoothing
+    return None if chosen is None else inversion.Choice(chosen.strength, {})
 
 
 def _words(mw: float) -> str:

@@ -1,4 +1,4 @@
-"""Scores of slip, waves, peaks, arrivals, magnitudes and alarms: arrays in, numbers out.
+"""Scores of slip, waves, peaks, arrivals, magnitudes and alarms: arrays in, typed numbers out.
 
 Numbers that can't be had (a slope of equal values, a magnitude without slip) are None, so that the result is JSON.
 Waves are metres of water column [event, minute, gauge]; peaks are the highest crests of what comes after the window.
@@ -11,11 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seis_tf.dart.inversion import arrival_minute, peak_amplitude
+from seis_tf.dart.inversion import arrival_minute
+from seis_tf.evaluation.dart.metrics import (
+    AlarmScores,
+    ArrivalScores,
+    Compared,
+    CorrectedPeaks,
+    MagnitudeScores,
+    PeakScores,
+)
+from seis_tf.evaluation.results import Spread
 from seis_tf.evaluation.stats.scores import group_draws, interval, summary
 
 THRESHOLD_M = 0.1
-# Of a wave lower than this nobody asks when it comes.
+# Arrival times are judged of waves at least this high.
 ARRIVAL_FLOOR_M = 0.01
 
 
@@ -80,52 +89,37 @@ class WaveErrors:
 
 def weight_scores(
     true_m: np.ndarray, predicted_m: np.ndarray, constant_m: np.ndarray | None
-) -> dict[str, float | None]:
-    """Mean squared slip error, and its ratio to that of a constant answer.
+) -> tuple[float, float | None]:
+    """Mean squared slip error, and its ratio to that of a constant answer (None where that is 0 or not known).
 
     Args:
-        true_m, predicted_m: [event, source].
+        true_m: [event, source].
+        predicted_m: likewise.
         constant_m: [source], the mean of the training weights; None where it is not known.
     """
     mse = float(np.mean((true_m - predicted_m) ** 2, dtype=np.float64))
     constant = None if constant_m is None else float(np.mean((true_m - constant_m) ** 2, dtype=np.float64))
-    return {"mse_m2": mse, "mse_ratio": mse / constant if constant else None}
+    return mse, mse / constant if constant else None
 
 
-def forecast_scores(true: TrueWaves, forecast_m: np.ndarray, threshold_m: float = THRESHOLD_M) -> dict:
-    """Everything that is told of forecasts.
+def explained_by_gauge(true: TrueWaves, forecast_m: np.ndarray) -> dict[str, float | None]:
+    """Explained variance pooled over the far gauges ("far"), and of each gauge.
 
     Args:
         true: the waves to come.
         forecast_m: [event, minute, gauge], at least as long.
-        threshold_m: of an alarm.
-
-    Returns:
-        `explained` by gauge and pooled over the far ones ("far"); of the far gauges' waves pooled, `peaks`, `arrival`
-        and `alarms`.
     """
-    errors, far = WaveErrors.of(true, forecast_m), true.far_columns
-    explained = {"far": errors.explained(far)}
-    explained |= {name: errors.explained([column]) for column, name in enumerate(true.gauge_names)}
-    true_peaks, peaks = (peak_amplitude(true.after(waves)[:, :, far]) for waves in (None, forecast_m))
-    return {
-        "explained": explained,
-        "peaks": peak_scores(true_peaks, peaks),
-        "arrival": arrival_scores(true, forecast_m),
-        "alarms": alarm_scores(true_peaks, peaks, threshold_m),
-    }
+    errors = WaveErrors.of(true, forecast_m)
+    by_gauge = {name: errors.explained([column]) for column, name in enumerate(true.gauge_names)}
+    return {"far": errors.explained(true.far_columns)} | by_gauge
 
 
-def peak_scores(true_m: np.ndarray, predicted_m: np.ndarray) -> dict[str, float | int | None]:
+def peak_scores(true_m: np.ndarray, predicted_m: np.ndarray) -> PeakScores:
     """How predicted peaks lie to true ones; a scatter alone hides that large waves are under-predicted.
 
     Args:
-        true_m, predicted_m: [..] metres.
-
-    Returns:
-        `count`; `bias_m` and `std_m` of predicted - true; slopes of the least-squares lines (with intercept) of true on
-        predicted (above 1: large waves are under-predicted) and of predicted on true; `r2`, the squared correlation,
-        which is the product of both slopes.
+        true_m: [..] metres.
+        predicted_m: likewise.
     """
     true, predicted = (np.asarray(values, dtype=np.float64).ravel() for values in (true_m, predicted_m))
     error = predicted - true
@@ -133,14 +127,20 @@ def peak_scores(true_m: np.ndarray, predicted_m: np.ndarray) -> dict[str, float 
     r2 = None
     if spread[0, 0] > 0 and spread[1, 1] > 0:
         r2 = float(spread[0, 1] ** 2 / (spread[0, 0] * spread[1, 1]))
-    return {
-        "count": int(true.size),
-        "bias_m": float(error.mean()),
-        "std_m": float(error.std()),
-        "true_on_predicted": float(spread[0, 1] / spread[1, 1]) if spread[1, 1] > 0 else None,
-        "predicted_on_true": float(spread[0, 1] / spread[0, 0]) if spread[0, 0] > 0 else None,
-        "r2": r2,
-    }
+    return PeakScores(
+        count=int(true.size),
+        bias_m=float(error.mean()),
+        std_m=float(error.std()),
+        true_on_predicted=float(spread[0, 1] / spread[1, 1]) if spread[1, 1] > 0 else None,
+        predicted_on_true=float(spread[0, 1] / spread[0, 0]) if spread[0, 0] > 0 else None,
+        r2=r2,
+    )
+
+
+def corrected_peak_scores(true_m: np.ndarray, predicted_m: np.ndarray, gains: dict[str, float]) -> CorrectedPeaks:
+    """The same of predicted peaks [event, gauge] multiplied with each gauge's gain."""
+    scores = peak_scores(true_m, predicted_m * list(gains.values()))
+    return CorrectedPeaks(gains=gains, **scores.model_dump())
 
 
 def peak_gains(true_m: np.ndarray, predicted_m: np.ndarray) -> np.ndarray:
@@ -151,7 +151,8 @@ def peak_gains(true_m: np.ndarray, predicted_m: np.ndarray) -> np.ndarray:
     (model output statistics, Glahn and Lowry 1972).
 
     Args:
-        true_m, predicted_m: [event, gauge] of events that are not judged.
+        true_m: [event, gauge] of events that are not judged.
+        predicted_m: likewise.
 
     Returns:
         float64 [gauge]; 1 where nothing was predicted at all.
@@ -161,16 +162,12 @@ def peak_gains(true_m: np.ndarray, predicted_m: np.ndarray) -> np.ndarray:
     return np.divide((true * predicted).sum(axis=0), energy, out=np.ones_like(energy), where=energy > 0)
 
 
-def arrival_scores(true: TrueWaves, forecast_m: np.ndarray) -> dict[str, float | int | None]:
+def arrival_scores(true: TrueWaves, forecast_m: np.ndarray) -> ArrivalScores:
     """Arrival times at the far gauges, of waves that had not come by the window's end and are 1 cm high or more.
 
     Args:
         true: the waves.
         forecast_m: [event, minute, gauge].
-
-    Returns:
-        `count`; `missed`, how many of these have no forecast wave at all; of the others mean, standard deviation and
-        mean absolute value of predicted - true, minutes.
     """
     far = true.far_columns
     waves = true.waves_m[:, :, far]
@@ -178,11 +175,13 @@ def arrival_scores(true: TrueWaves, forecast_m: np.ndarray) -> dict[str, float |
     expected = (arrival > true.window_min) & (np.abs(waves).max(axis=1) >= ARRIVAL_FLOOR_M)
     error = arrival_minute(forecast_m[:, : waves.shape[1], far])[expected] - arrival[expected]
     known = error[np.isfinite(error)]
-    found = {"count": int(expected.sum()), "missed": int(len(error) - len(known))}
-    return found | _error_summary(known, "min")
+    mean, std, mae = _error_summary(known)
+    return ArrivalScores(
+        count=int(expected.sum()), missed=len(error) - len(known), mean_min=mean, std_min=std, mae_min=mae
+    )
 
 
-def magnitude_scores(true: np.ndarray, predicted: np.ndarray) -> dict[str, float | int | None]:
+def magnitude_scores(true: np.ndarray, predicted: np.ndarray) -> MagnitudeScores:
     """Error of the moment magnitude: mean, standard deviation, mean absolute value.
 
     Args:
@@ -190,39 +189,36 @@ def magnitude_scores(true: np.ndarray, predicted: np.ndarray) -> dict[str, float
         predicted: [event]; 0 or less, or minus infinity, is an answer without slip, counted in `without_slip` alone.
     """
     has_slip = np.isfinite(predicted) & (predicted > 0)
-    error = (predicted - true)[has_slip]
-    return {"count": int(len(true)), "without_slip": int(np.sum(~has_slip))} | _error_summary(error, "mw")
+    mean, std, mae = _error_summary((predicted - true)[has_slip])
+    return MagnitudeScores(count=len(true), without_slip=int(np.sum(~has_slip)), mean_mw=mean, std_mw=std, mae_mw=mae)
 
 
 def alarm_scores(
     true_peaks_m: np.ndarray, predicted_peaks_m: np.ndarray, threshold_m: float = THRESHOLD_M
-) -> dict[str, float | int | None]:
+) -> AlarmScores:
     """Alarms for peaks of at least a threshold.
 
     Args:
-        true_peaks_m, predicted_peaks_m: [event, gauge] metres.
+        true_peaks_m: [event, gauge] metres.
+        predicted_peaks_m: likewise.
         threshold_m: of an alarm.
-
-    Returns:
-        Counts `right`, `missed`, `false`, `calm`; `missed_rate` of the waves that came, `false_rate` of those that
-        didn't, `false_share` of the alarms given.
     """
     came, warned = true_peaks_m >= threshold_m, predicted_peaks_m >= threshold_m
     cases = (came & warned, came & ~warned, ~came & warned, ~came & ~warned)
-    right, missed, false, calm = (int(np.sum(case)) for case in cases)
-    return {
-        "threshold_m": threshold_m,
-        "right": right,
-        "missed": missed,
-        "false": false,
-        "calm": calm,
-        "missed_rate": missed / (right + missed) if right + missed else None,
-        "false_rate": false / (false + calm) if false + calm else None,
-        "false_share": false / (right + false) if right + false else None,
-    }
+    right, missed, false, no_wave = (int(np.sum(case)) for case in cases)
+    return AlarmScores(
+        threshold_m=threshold_m,
+        right=right,
+        missed=missed,
+        false=false,
+        no_wave=no_wave,
+        missed_rate=missed / (right + missed) if right + missed else None,
+        false_rate=false / (false + no_wave) if false + no_wave else None,
+        false_share=false / (right + false) if right + false else None,
+    )
 
 
-def beside(errors: Mapping[str, WaveErrors], columns: Sequence[int], first: str, draws: int) -> dict[str, dict]:
+def beside(errors: Mapping[str, WaveErrors], columns: Sequence[int], first: str, draws: int) -> dict[str, Compared]:
     """Intervals of the explained variance of several answers, and of by how much the first is better.
 
     Args:
@@ -236,26 +232,26 @@ def beside(errors: Mapping[str, WaveErrors], columns: Sequence[int], first: str,
     """
     value = errors[first].explained(columns)
     if value is None:  # no waves at all: nothing to compare
-        return {name: {} for name in errors}
+        return {name: Compared() for name in errors}
     sampled = {name: each.resampled(columns, draws) for name, each in errors.items()}
-    found: dict[str, dict] = {name: {"interval": interval(values)} for name, values in sampled.items()}
+    found = {name: Compared(interval=interval(values)) for name, values in sampled.items()}
     for name in errors.keys() - {first}:
-        found[name]["first_minus_this"] = value - errors[name].explained(columns)
-        found[name]["first_minus_this_interval"] = interval(sampled[first] - sampled[name])
+        other = errors[name].explained(columns)
+        if other is not None:  # the same waves for all: known where the first is
+            gap = interval(sampled[first] - sampled[name])
+            more = {"first_minus_this": value - other, "first_minus_this_interval": gap}
+            found[name] = found[name].model_copy(update=more)
     return found
 
 
-def over_seeds(values: Sequence[float | None]) -> dict[str, float] | None:
+def over_seeds(values: Sequence[float | None]) -> Spread | None:
     """Mean and standard deviation of a score over the members of an ensemble."""
     known = [value for value in values if value is not None]
     return summary(known) if known else None
 
 
-def _error_summary(error: np.ndarray, unit: str) -> dict[str, float | None]:
+def _error_summary(error: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    """Mean, standard deviation and mean absolute value; None of nothing."""
     if not error.size:
-        return {f"mean_{unit}": None, f"std_{unit}": None, f"mae_{unit}": None}
-    return {
-        f"mean_{unit}": float(error.mean()),
-        f"std_{unit}": float(error.std()),
-        f"mae_{unit}": float(np.abs(error).mean()),
-    }
+        return None, None, None
+    return float(error.mean()), float(error.std()), float(np.abs(error).mean())

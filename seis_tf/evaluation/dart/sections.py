@@ -12,6 +12,7 @@ from seis_tf.evaluation.dart import figures as dart_figures
 from seis_tf.evaluation.dart import maps as dart_maps
 from seis_tf.evaluation.dart.figures import SHORT
 from seis_tf.evaluation.dart.methods import NETWORK
+from seis_tf.evaluation.dart.metrics import DartMetrics, MethodScores
 from seis_tf.evaluation.dart.scores import ARRIVAL_FLOOR_M, WaveErrors
 from seis_tf.evaluation.dart.uncertainty_fit import wave_band
 from seis_tf.evaluation.report.page import Picture, Section, Table
@@ -23,34 +24,38 @@ if TYPE_CHECKING:
 
 RIVAL = "smoothed_nnls"  # the real opponent
 _NOTHING = "–"
-Metrics = dict[str, Any]
 
 
-def gauges_section(metrics: Metrics) -> Section:
-    main = metrics["splits"][metrics["main"]]["methods"]
-    header = ["", *(f"{name}{'' if name in metrics['buoys'] else ', ahead'}" for name in metrics["gauges"])]
+def gauges_section(metrics: DartMetrics) -> Section:
+    """Explained variance after the window at each gauge."""
+    main = metrics.main_scores.methods
+    header = ["", *(f"{name}{'' if name in metrics.buoys else ', ahead'}" for name in metrics.gauges)]
     rows = [
-        [SHORT[name], *(number_text(found["explained"][gauge]) for gauge in metrics["gauges"])]
+        [SHORT[name], *(number_text(found.explained[gauge]) for gauge in metrics.gauges)]
         for name, found in main.items()
     ]
     text = ["The buoys that were recorded have a wave after the window too; gauges ahead were not seen at all."]
     return Section("At each gauge", text, [Table(header, rows, "Explained variance after the window", strong=[0])])
 
 
-def peaks_section(judged: JudgedDart, metrics: Metrics) -> Section:
-    main, threshold = metrics["splits"][judged.main]["methods"], metrics["threshold_m"]
+def peaks_section(judged: JudgedDart, metrics: DartMetrics) -> Section:
+    """Peaks, alarms, magnitude and arrival times of all answers."""
+    main, threshold = metrics.main_scores.methods, metrics.threshold_m
     header = ["", "bias (cm)", "scatter (cm)", "true on predicted", "after gains", "predicted on true", "R²"]
-    peaks = [
-        [SHORT[name], *(number_text(100 * s[key], 1, "+" if key == "bias_m" else "") for key in ("bias_m", "std_m")),
-         number_text(s["true_on_predicted"], 2), number_text(corrected.get("true_on_predicted"), 2),
-         *(number_text(s[key], 2) for key in ("predicted_on_true", "r2"))]
-        for name, s, corrected in ((n, found["peaks"], found.get("peaks_corrected", {})) for n, found in main.items())
-    ]  # fmt: skip
-    alarm_header = ["", "right", "missed", "false", "calm", "missed, of waves", "false, of alarms"]
+    peaks = []
+    for name, found in main.items():
+        one, corrected = found.peaks, found.peaks_corrected
+        peaks.append(
+            [SHORT[name], number_text(100 * one.bias_m, 1, "+"), number_text(100 * one.std_m, 1),
+             number_text(one.true_on_predicted, 2),
+             number_text(None if corrected is None else corrected.true_on_predicted, 2),
+             number_text(one.predicted_on_true, 2), number_text(one.r2, 2)]
+        )  # fmt: skip
+    alarm_header = ["", "right", "missed", "false", "no wave", "missed, of waves", "false, of alarms"]
     alarms = [
-        [SHORT[name], *(f"{s[key]:,}" for key in ("right", "missed", "false", "calm")),
-         _share(s["missed_rate"]), _share(s["false_share"])]
-        for name, s in ((name, found["alarms"]) for name, found in main.items())
+        [SHORT[name], *(f"{number:,}" for number in (a.right, a.missed, a.false, a.no_wave)), _share(a.missed_rate),
+         _share(a.false_share)]
+        for name, a in ((name, found.alarms) for name, found in main.items())
     ]  # fmt: skip
     other_header = [
         "",
@@ -63,14 +68,13 @@ def peaks_section(judged: JudgedDart, metrics: Metrics) -> Section:
         "no wave",
     ]
     others = [
-        [SHORT[name], number_text(mw["mean_mw"], 3, "+"), number_text(mw["std_mw"]), number_text(mw["mae_mw"]),
-         f"{mw['without_slip']:,}", number_text(t["mean_min"], 1, "+"), number_text(t["std_min"], 1),
-         f"{t['missed']:,}"]
-        for name, mw, t in ((name, found["mw"], found["arrival"]) for name, found in main.items())
+        [SHORT[name], number_text(mw.mean_mw, 3, "+"), number_text(mw.std_mw), number_text(mw.mae_mw),
+         f"{mw.without_slip:,}", number_text(t.mean_min, 1, "+"), number_text(t.std_min, 1), f"{t.missed:,}"]
+        for name, mw, t in ((name, found.mw, found.arrival) for name, found in main.items())
     ]  # fmt: skip
-    arrivals = main[NETWORK]["arrival"]["count"]
+    arrivals = main[NETWORK].arrival.count
     text = [
-        f"Peaks are the highest crests after the window at {listed(metrics['far'])}. A slope of true on predicted "
+        f"Peaks are the highest crests after the window at {listed(metrics.far)}. A slope of true on predicted "
         "peaks above 1 means that large waves are under-predicted, whatever R² is. After gains: the same slope when an "
         "answer's peaks at each gauge are multiplied with a number that was fitted to its validation events.",
         f"Arrival is when a quarter of the largest height is first reached, of the {arrivals:,} waves of at least "
@@ -84,7 +88,7 @@ def peaks_section(judged: JudgedDart, metrics: Metrics) -> Section:
     return Section("Peaks, alarms, magnitude, arrival", text, tables, _scatters(judged, main, threshold))
 
 
-def _scatters(judged: JudgedDart, main: Metrics, threshold: float) -> list[Picture]:
+def _scatters(judged: JudgedDart, main: dict[str, MethodScores], threshold: float) -> list[Picture]:
     rows, true = judged.rows[judged.main], judged.windows.true
     shown = [name for name in (NETWORK, "hybrid", RIVAL, "nnls") if name in main][:3]
     far = true.far_columns
@@ -93,7 +97,7 @@ def _scatters(judged: JudgedDart, main: Metrics, threshold: float) -> list[Pictu
         for name in shown
     }
     real = peak_amplitude(true.after()[rows])[:, far].ravel()
-    slopes = {name: main[name]["peaks"]["true_on_predicted"] for name in shown}
+    slopes = {name: main[name].peaks.true_on_predicted for name in shown}
     peaks = dart_figures.scatter(real, heights, "m", "Peaks of the wave to come", slopes=slopes, threshold=threshold)
     mw = judged.columns["mw"][rows]
     # An answer without slip has no magnitude; it is counted in the table.
@@ -112,18 +116,19 @@ def _scatters(judged: JudgedDart, main: Metrics, threshold: float) -> list[Pictu
     return pictures
 
 
-def examples_section(judged: JudgedDart, metrics: Metrics, intervals: Intervals | None) -> Section:
+def examples_section(judged: JudgedDart, metrics: DartMetrics, intervals: Intervals | None) -> Section:
+    """The greatest wave, the median and the worst event, each with its waves and its slip."""
     rival = RIVAL if RIVAL in judged.answers.weights_m else "nnls"
     pictures = []
-    for number, (row, words) in enumerate(_examples(judged, metrics["threshold_m"]), start=1):
+    for number, (row, words) in enumerate(_examples(judged, metrics.threshold_m), start=1):
         slips = {name: judged.answers.weights_m[name][row] for name in (NETWORK, rival)}
         waves = {name: judged.forecast(slip[None])[0] for name, slip in slips.items()}
         true, mw = judged.windows.true, float(judged.columns["mw"][row])
         event = f"{judged.columns['record_id'][row]}, Mw {mw:.2f}"
         members, window_min = judged.answers.members[:, row], judged.windows.true.window_min
-        seen = (judged.windows.level_m[row], judged.windows.mask[row], judged.answers.mw[NETWORK][row])
-        given = intervals is not None and enough.has_intervals(*seen, judged.run.config.job.answer)
-        band = wave_band(intervals, members, judged.greens, window_min) if given else None
+        recorded = (judged.windows.level_m[row], judged.windows.mask[row], judged.answers.mw[NETWORK][row])
+        given = intervals is not None and enough.has_intervals(*recorded, judged.run.config.job.answer)
+        band = wave_band(intervals, members, judged.greens, window_min) if given and intervals is not None else None
         figure = dart_figures.event_waves(
             judged.windows.level_m[row], judged.windows.mask[row], judged.record.buoys, true.gauge_names, waves,
             true.window_min, event, step_min=judged.record.step_min, truth_m=true.waves_m[row], band_m=band,
@@ -160,22 +165,23 @@ def _examples(judged: JudgedDart, threshold_m: float) -> list[tuple[int, str]]:
     ]
 
 
-def conditions_section(metrics: Metrics) -> Section:
-    main = metrics["splits"][metrics["main"]]
-    rows = {"as recorded": main} | metrics["conditions"]
-    methods = [name for name in (NETWORK, "hybrid", RIVAL, "nnls") if name in main["methods"]]
+def conditions_section(metrics: DartMetrics) -> Section:
+    """The same events with one buoy silent, and with other noise."""
+    main = metrics.main_scores
+    rows = {"as recorded": main} | metrics.conditions
+    methods = [name for name in (NETWORK, "hybrid", RIVAL, "nnls") if name in main.methods]
     header = ["explained variance", "events", *(SHORT[name] for name in methods)]
     explained = {
-        words: {name: found["methods"][name]["explained"]["far"] for name in methods} for words, found in rows.items()
+        words: {name: found.methods[name].explained_ahead for name in methods} for words, found in rows.items()
     }
     body = [
-        [words, f"{rows[words]['events']:,}", *(number_text(value) for value in values.values())]
+        [words, f"{rows[words].events:,}", *(number_text(value) for value in values.values())]
         for words, values in explained.items()
     ]
     text = [
-        "The same events, with one buoy silent in each line (strengths of smoothing and pull are chosen anew for that "
-        "on validation events, as one knows who is silent), and with the disturbances of the records taken away and "
-        "doubled (strengths stay, as nobody knows the noise beforehand)."
+        "The same events, with one buoy silent in each line (strengths of smoothing and pull are chosen again for that "
+        "on validation events, as silent buoys are known in operation), and with the disturbances of the records taken "
+        "away and doubled (strengths stay, as the noise is not known beforehand)."
     ]
     figure = dart_figures.by_condition(explained, "Wave to come explained")
     caption = "Explained variance at the gauges ahead; marks at the left edge lie beyond it."
@@ -187,11 +193,12 @@ def conditions_section(metrics: Metrics) -> Section:
     )
 
 
-def method_section(judged: JudgedDart, metrics: Metrics) -> Section:
+def method_section(judged: JudgedDart, metrics: DartMetrics) -> Section:
+    """Data, methods and all settings."""
     info, job = judged.info, judged.run.config.job
-    chosen = metrics["chosen"]
+    smoothing, pull = metrics.chosen.smoothing, metrics.chosen.pull
     text = [
-        f"{data_words(judged.run, info, judged.dataset, judged.own, 'earthquake')} Truth: {metrics['truth']}, "
+        f"{data_words(judged.run, info, judged.dataset, judged.is_own_data, 'earthquake')} Truth: {metrics.truth}, "
         "without noise.",
         "All answers see the same windows with the same masks. Plain NNLS is non-negative least squares on the Green's "
         "functions of the samples that exist; smoothed NNLS adds differences of slip between neighbours; the hybrid "
@@ -199,10 +206,10 @@ def method_section(judged: JudgedDart, metrics: Metrics) -> Section:
         "Intervals hold the middle 95 % of bootstrap samples that draw whole events with replacement; differences are "
         "taken within each sample.",
     ]
-    if chosen["smoothing"]:
+    if smoothing and pull:
         text.append(
             f"Chosen on validation events by the wave to come at the gauges ahead: smoothing "
-            f"{chosen['smoothing']['strength']:.2g}, pull {chosen['pull']['strength']:.2g} (m)."
+            f"{smoothing.strength:.2g}, pull {pull.strength:.2g} (m)."
         )
     settings = {"model": job.model, "training": job.training, "record": judged.record}
     rows = [row for part, values in settings.items() for row in _setting_rows(part, values.model_dump(mode="json"))]

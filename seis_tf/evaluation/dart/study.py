@@ -11,6 +11,7 @@ from seis_tf.dataset.shards import DatasetInfo
 from seis_tf.dataset.tables import Table
 from seis_tf.evaluation.dart import evaluation
 from seis_tf.evaluation.dart.calibrate import calibrate
+from seis_tf.evaluation.dart.metrics import DartMetrics
 from seis_tf.evaluation.dart.summary import summary
 from seis_tf.evaluation.stats import paired
 from seis_tf.evaluation.study import OPTIMIZERS, Evaluation, Paired, Variant, unknown_changes
@@ -40,7 +41,7 @@ def compare(table: Table, one: np.ndarray, two: np.ndarray, groups: np.ndarray, 
     errors = [answers.mean(axis=0) for answers in (one, two)]
     gains = np.bincount(np.unique(groups, return_inverse=True)[1], errors[0] - errors[1]) / len(groups)
     drawn = [paired.bootstrap_mean(error, groups, draws) for error in errors]
-    return Paired(gains, drawn[0] - drawn[1], {})
+    return Paired(gains, drawn[0] - drawn[1])
 
 
 def variants(job: TrainJob, info: DatasetInfo) -> list[Variant]:
@@ -88,6 +89,7 @@ def changed(table: Table, changes: dict[str, Any]) -> Table:
 EVALUATION = Evaluation(
     evaluate=evaluation.evaluate,
     calibrate=calibrate,
+    metrics=DartMetrics,
     summary=summary,
     features=(),
     main_score="mse",

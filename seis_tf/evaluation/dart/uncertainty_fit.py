@@ -1,4 +1,4 @@
-"""A judged DART run -> how sure its answers are: intervals fitted on its validation events, shown to hold on test.
+"""A judged DART run -> intervals of its answers, fitted on its validation events and tested on the others.
 
 Both with those events alone whose answers get intervals (`enough.has_intervals`): with slip, with samples and signal
 enough for a magnitude, and next to nothing missing. That is what they are for; of other answers nothing is promised.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from seis_tf.evaluation.dart import uncertainty
 from seis_tf.evaluation.dart.draws import bins_of, draws_of, member_magnitudes, truth_of
 from seis_tf.evaluation.dart.judged import JudgedDart, validation_windows
 from seis_tf.evaluation.dart.methods import network_of
+from seis_tf.evaluation.dart.metrics import UncertaintyMetrics
 from seis_tf.evaluation.dart.uncertainty import WAVES, calibrate
 from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.evaluation.stats.intervals import LEVELS, Intervals
@@ -33,22 +33,22 @@ Slips = tuple[np.ndarray, np.ndarray]  # of validation and of judged events, [dr
 
 
 @dataclass(frozen=True, eq=False)
-class Sureness:
-    """What was found.
+class Uncertainty:
+    """Intervals of a run's answers, and their scores.
 
     Attributes:
         metrics: the entry `uncertainty` of `metrics.json`.
         intervals: of the run's own answers, as they go with it.
     """
 
-    metrics: dict[str, Any]
+    metrics: UncertaintyMetrics
     intervals: Intervals
 
 
-def sureness(judged: JudgedDart) -> Sureness | None:
+def uncertainty_of(judged: JudgedDart) -> Uncertainty | None:
     """Intervals and their scores; None where there are no validation events, or too few whose answers get intervals.
 
-    Waves are left out where nobody knows the true ones: those of the true slip come from the very functions of the
+    Waves are left out where the true ones are not known: those of the true slip come from the very functions of the
     forecast.
     """
     if judged.valid is None or judged.train is None:
@@ -56,7 +56,7 @@ def sureness(judged: JudgedDart) -> Sureness | None:
     test = judged.windows.rows(judged.rows[judged.main])
     waves = not judged.from_slip and _knows_waves(judged.run.config.info, judged.greens)
     windows = {"train": judged.train, "valid": judged.valid, "test": test}
-    slips, limits = _slips(judged, test), judged.run.config.job.answer
+    slips, limits = _slips(judged, judged.valid, test), judged.run.config.job.answer
     own = next(iter(slips.values()))
     valid, tested = (_given(slip, windows[p], judged.greens, limits) for slip, p in zip(own, _PARTS, strict=True))
     if not uncertainty.enough(valid.sum()) or not tested.any():
@@ -65,7 +65,7 @@ def sureness(judged: JudgedDart) -> Sureness | None:
 
 
 def fitted_intervals(run: Run, dataset: Path) -> Intervals | None:
-    """Intervals of a run's own answers, as `sureness` has them, from its validation events.
+    """Intervals of a run's own answers, as `uncertainty_of` has them, from its validation events.
 
     None where too few of their answers get intervals.
     """
@@ -93,7 +93,7 @@ def assess(
     words: str,
     waves: bool = True,
     limits: AnswerSettings = AnswerSettings(),
-) -> Sureness:
+) -> Uncertainty:
     """Fits intervals on validation events and scores them on test events, for each kind of draws.
 
     Args:
@@ -111,7 +111,7 @@ def assess(
     for own in () if waves else truth.values():
         for name in WAVES:
             own.pop(name, None)
-    true, found, kept = windows["test"].true, {}, None
+    true, found, kept, tested_on = windows["test"].true, {}, None, 0
     for kind, both in slips.items():
         given = [_given(slip, windows[part], greens, limits) for slip, part in zip(both, _PARTS, strict=True)]
         if kept and not uncertainty.enough(given[0].sum()):
@@ -126,16 +126,18 @@ def assess(
         )
         if kept is None:
             kept, tested_on = calibration, len(true_test["mw"])
-    metrics = {
-        "levels": list(LEVELS),
-        "fitted_on": kept.events,
-        "tested_on": tested_on,
-        "events": {part: len(truth[part]["mw"]) for part in _PARTS},
-        "edges": kept.edges.tolist(),
-        "limits": uncertainty.limits(tested_on, kept.events),
-        "draws": found,
-    }
-    return Sureness(metrics, kept.intervals(words, greens.gauge_names))
+    if kept is None:
+        raise ValueError("intervals: expected at least one kind of draws, received none")
+    metrics = UncertaintyMetrics(
+        levels=list(LEVELS),
+        fitted_on=kept.events,
+        tested_on=tested_on,
+        events={part: len(truth[part]["mw"]) for part in _PARTS},
+        edges=kept.edges.tolist(),
+        limits=uncertainty.limits(tested_on, kept.events),
+        draws=found,
+    )
+    return Uncertainty(metrics, kept.intervals(words, greens.gauge_names))
 
 
 def _given(slip_m: np.ndarray, windows: Windows, greens: GreensFunctions, limits: AnswerSettings) -> np.ndarray:
@@ -158,10 +160,10 @@ def wave_band(
     """
     if "forecast_m" not in intervals.quantities:
         return None
-    own = intervals.quantities["forecast_m"]
+    fitted = intervals.quantities["forecast_m"]
     draws = draws_of(slip_m[:, np.newaxis], greens, window_min, whole=True)
-    bins = bins_of("forecast_m", draws, np.array(intervals.edges), own.calm_below > 0)
-    both = own.bounds(draws["forecast_m"].predicted, bins)
+    bins = bins_of("forecast_m", draws, np.array(intervals.edges), fitted.calm_below > 0)
+    both = fitted.bounds(draws["forecast_m"].predicted, bins)
     lower, upper = (ends[0, ..., intervals.levels.index(level)] for ends in both)
     return lower, upper
 
@@ -171,11 +173,11 @@ def _words(run: Run) -> str:
     return f"ensemble of {members} members" if members > 1 else "one network"
 
 
-def _slips(judged: JudgedDart, test: Windows) -> dict[str, Slips]:
+def _slips(judged: JudgedDart, valid: Windows, test: Windows) -> dict[str, Slips]:
     """The run's own answers, and MC dropout of its first member where that has dropout."""
-    valid, rows = judged.valid, judged.rows
-    if judged.own:
-        own = tuple(judged.answers.members[:, rows[part]] for part in ("valid", "test"))
+    rows = judged.rows
+    if judged.is_own_data:
+        own = (judged.answers.members[:, rows["valid"]], judged.answers.members[:, rows["test"]])
     else:
         own = (judged.methods.network(valid.level_m, valid.mask), judged.answers.members[:, rows[judged.main]])
     slips = {ENSEMBLE if judged.run.members > 1 else ALONE: own}
@@ -185,5 +187,6 @@ def _slips(judged: JudgedDart, test: Windows) -> dict[str, Slips]:
             [np.where(part.mask, part.level_m, 0).astype(np.float32), part.mask.astype(np.float32)][: len(model.inputs)]
             for part in (valid, test)
         ]
-        slips[DROPOUT] = tuple(dropout_samples(model, values, PASSES) for values in inputs)
+        of_valid, of_test = (dropout_samples(model, values, PASSES) for values in inputs)
+        slips[DROPOUT] = (of_valid, of_test)
     return slips

@@ -1,6 +1,6 @@
 """Arrays -> figures of scores, one function a figure; no file is read or written here.
 
-Figures are made for a column of a page that may be a phone's: narrow, large letters, told apart without colour alone.
+Figures are made for a column of a page that may be a phone's: narrow, large letters, distinguished not by colour alone.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from seis_tf.evaluation.stats.classification import SnrScores
 from seis_tf.evaluation.stats.scores import Reliability
 
-# Okabe and Ito's palette: told apart with every kind of colour vision.
+# Okabe and Ito's palette: distinguished with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, QUIET = "#1f2933", "#7b8794"
 _DASHES = ("-", "--", "-.", ":")
@@ -155,7 +156,7 @@ def reliability_diagram(found: Mapping[str, Reliability]) -> Figure:
             capsize=0, label=f"{name} (ECE {bins.ece:.3f})",
         )  # fmt: skip
         counts.vlines(bins.confidence, 0, bins.records, color=colour(k), lw=2.5, alpha=0.7)
-    axes.set(ylabel="part that was right", title="Are the probabilities honest?", ylim=(-0.03, 1.06))
+    axes.set(ylabel="part that was right", title="Are the probabilities calibrated?", ylim=(-0.03, 1.06))
     axes.set_xlim(min(low, 0.9) - 0.03, 1.02)
     axes.legend(loc="lower right" if low < 0.8 else "lower left")
     counts.set(xlabel="probability of the answer, mean of each bin", ylabel="records", ylim=(0, None))
@@ -163,23 +164,23 @@ def reliability_diagram(found: Mapping[str, Reliability]) -> Figure:
 
 
 @styled
-def recall_by_snr(rows: Sequence[Mapping], class_names: Sequence[str]) -> Figure:
+def recall_by_snr(rows: Sequence[SnrScores], class_names: Sequence[str]) -> Figure:
     """Part of each class that is found by signal-to-noise ratio, with the records of each bin.
 
     Args:
-        rows: as `scores.by_snr` gives them.
+        rows: as `classification.by_snr` gives them.
         class_names: in order.
     """
     figure = new_figure()
     axes = figure.subplots()
     for k, (name, marker) in enumerate(zip(class_names, cycle(_MARKERS), strict=False)):
-        known = [(i, row["recall"][name], row["class_records"][name]) for i, row in enumerate(rows)]
+        known = [(i, row.recall[name], row.class_records[name]) for i, row in enumerate(rows)]
         known = [(i, recall, records) for i, recall, records in known if recall is not None]
         if known:
             places, recalls, records = zip(*known, strict=True)
             axes.plot(places, recalls, marker + "-", c=colour(k), label=name, lw=1.2, ms=5)
             axes.scatter(places, recalls, s=8 + 5 * np.sqrt(records), marker=marker, color=colour(k), zorder=3)
-    names = [f"{_bin_name(row)}\n{row['records']}" for row in rows]
+    names = [f"{_bin_name(row)}\n{row.records}" for row in rows]
     axes.set_xticks(range(len(rows)), names)
     axes.set(xlabel="signal-to-noise ratio in dB, and records", ylabel="part that is found", ylim=(-0.05, 1.08))
     axes.set_title("Recall by signal-to-noise ratio")
@@ -268,8 +269,8 @@ def _classes_with_curves(labels: np.ndarray, class_names: Sequence[str]):
             yield k, name, _DASHES[k % len(_DASHES)]
 
 
-def _bin_name(row: Mapping) -> str:
-    low, high = row["from_db"], row["to_db"]
+def _bin_name(row: SnrScores) -> str:
+    low, high = row.from_db, row.to_db
     if low is None:
         return "all" if high is None else f"< {high:g}"
     return f"> {low:g}" if high is None else f"{low:g}–{high:g}"

@@ -69,7 +69,7 @@ class Section:
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """A number that stands out at the top of the page."""
+    """A number at the top of the page."""
 
     value: str
     label: str

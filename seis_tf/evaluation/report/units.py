@@ -44,7 +44,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p value as one reads it: with two digits, four when it is small, or as below what is told."""
+    """A p value as one reads it: with two digits, four when it is small, or as below 0.0001."""
     return "< 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
 
 

@@ -1,7 +1,7 @@
-"""Temperature scaling: one number that makes a model's probabilities as sure as they deserve to be (Guo et al. 2017).
+"""Temperature scaling: one number that calibrates a model's probabilities (Guo et al. 2017).
 
 The temperature is fitted on validation records and goes with the run (`calibration.json`) into every answer and export.
-It changes no answer, only how sure it is. Records of one event are alike, so a few events say little about it: a prior
+It changes no answer, only its probability. Records of one event are alike, so a few events say little about it: a prior
 holds it near 1 until enough events ask for another.
 """
 
@@ -34,7 +34,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray, groups: np.nd
 
     Maximum a posteriori: the mean log loss counts as that of as many independent records as there are events, and log T
     has a normal prior with mean 0 and deviation 1 above, 0.25 below 0: making answers surer than the network gives them
-    needs better evidence, for a sure answer that is wrong costs most.
+    needs better evidence, for a wrong answer of high probability costs most.
 
     Args:
         labels: int [record], of records that the model was not trained on.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from seis_tf.evaluation.results import Result
+
 WARM_UP, REPEATS = 3, {1: 50, 1000: 7}
 
 
-@dataclass(frozen=True)
-class LayerCost:
+class LayerCost(Result):
     """One layer.
 
     Attributes:
@@ -33,6 +32,24 @@ class LayerCost:
     flops: int
 
 
+class ModelCost(Result):
+    """What a model costs.
+
+    Attributes:
+        layers: with parameters.
+        parameters: trained numbers.
+        parameters_by_formula: the same by the closed formula.
+        flops: operations for one record.
+        latency_ms: records asked about at once ("1", "1000") to the time of the answer.
+    """
+
+    layers: list[LayerCost]
+    parameters: int
+    parameters_by_formula: int
+    flops: int
+    latency_ms: dict[str, float]
+
+
 def layer_costs(model: keras.Model) -> list[LayerCost]:
     """Every layer that has parameters, and what they cost."""
     costs = []
@@ -40,7 +57,15 @@ def layer_costs(model: keras.Model) -> list[LayerCost]:
         parameters = sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
         if parameters:
             shape = tuple(layer.output.shape[1:])
-            costs.append(LayerCost(layer.name, type(layer).__name__, shape, parameters, _flops(layer, shape)))
+            costs.append(
+                LayerCost(
+                    name=layer.name,
+                    kind=type(layer).__name__,
+                    output_shape=shape,
+                    parameters=parameters,
+                    flops=_flops(layer, shape),
+                )
+            )
     return costs
 
 
@@ -65,7 +90,7 @@ def latency_ms(model: keras.Model, n_records: int, seed: int = 0) -> float:
     return 1000 * float(np.median(seconds))
 
 
-def describe(model: keras.Model, formula: int) -> dict[str, Any]:
+def describe(model: keras.Model, formula: int) -> ModelCost:
     """All costs of a model, as they go into a report.
 
     Args:
@@ -73,17 +98,13 @@ def describe(model: keras.Model, formula: int) -> dict[str, Any]:
         formula: its parameters by the closed formula.
     """
     costs = layer_costs(model)
-    return {
-        "layers": [
-            {"name": c.name, "kind": c.kind, "output_shape": list(c.output_shape), "parameters": c.parameters,
-             "flops": c.flops}
-            for c in costs
-        ],
-        "parameters": sum(c.parameters for c in costs),
-        "parameters_by_formula": formula,
-        "flops": sum(c.flops for c in costs),
-        "latency_ms": {str(n): latency_ms(model, n) for n in REPEATS},
-    }  # fmt: skip
+    return ModelCost(
+        layers=costs,
+        parameters=sum(c.parameters for c in costs),
+        parameters_by_formula=formula,
+        flops=sum(c.flops for c in costs),
+        latency_ms={str(n): latency_ms(model, n) for n in REPEATS},
+    )
 
 
 def _flops(layer: keras.layers.Layer, output_shape: tuple[int, ...]) -> int:

@@ -135,7 +135,7 @@ def difficulty(predicted: Predicted, scale: np.ndarray) -> np.ndarray:
 
     Args:
         predicted: spread and size.
-        scale: [channel, 3], a, b, c of the square a + b spread^2 + c size^2; one row stands for all channels.
+        scale: [channel, 3], a, b, c of the square a + b spread^2 + c size^2; one row is for all channels.
     """
     a, b, c = np.asarray(scale, dtype=float).T
     return np.sqrt(np.maximum(a + b * np.square(predicted.spread) + c * np.square(predicted.size), TINY**2))
@@ -226,7 +226,8 @@ class Conformal:
         """Of the predictive distribution centre + difficulty x scores, [record, .., channel].
 
         Args:
-            truth, predicted: of the records.
+            truth: of the records, likewise.
+            predicted: of the records.
             bins: as for `QuantityIntervals.bounds`.
         """
         width = difficulty(predicted, self.scale)
@@ -295,4 +296,5 @@ def coverage_limits(
     else:
         low, high = end_ranks(calibrated_on, level)
         found = stats.betabinom(count, high - low, calibrated_on + 1 - (high - low))
-    return tuple(float(found.ppf(p)) / count for p in ((1 - confidence) / 2, (1 + confidence) / 2))
+    low, high = (float(found.ppf(p)) / count for p in ((1 - confidence) / 2, (1 + confidence) / 2))
+    return low, high

@@ -1,4 +1,4 @@
-"""Is one model better than another, and how sure is that? Tests on answers to the same records.
+"""Is one model better than another, or is that chance? Tests on answers to the same records.
 
 Records of one event are alike, so the unit that is resampled or flipped is the event. McNemar's test takes records for
 independent and is there because readers ask for it.
@@ -6,19 +6,17 @@ independent and is there because readers ask for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import stats
 
+from seis_tf.evaluation.results import Result
 from seis_tf.evaluation.stats import scores
 
-EXACT_EVENTS = 16  # up to 2^16 sign patterns are all tried
-_FLIPS = 100_000
+_FLIPS = 100_000  # more than the 2^16 sign patterns of 16 events
+_BATCH = 10_000  # patterns in memory at once
 
 
-@dataclass(frozen=True)
-class CorrectedT:
+class CorrectedT(Result):
     """Corrected resampled t test (Nadeau and Bengio 2003).
 
     Attributes:
@@ -53,9 +51,10 @@ def corrected_t(differences: np.ndarray, n_train: float, n_test: float) -> Corre
     error = float(np.sqrt((1 / k + n_test / n_train) * np.var(differences, ddof=1)))
     half = float(stats.t.ppf(0.975, k - 1)) * error
     if error <= 1e-12 * abs(mean) or error == 0:
-        return CorrectedT(mean, (mean, mean), None, None, k - 1)
+        return CorrectedT(difference=mean, interval=(mean, mean), t=None, p=None, degrees=k - 1)
     t = mean / error
-    return CorrectedT(mean, (mean - half, mean + half), t, float(2 * stats.t.sf(abs(t), k - 1)), k - 1)
+    p = float(2 * stats.t.sf(abs(t), k - 1))
+    return CorrectedT(difference=mean, interval=(mean - half, mean + half), t=t, p=p, degrees=k - 1)
 
 
 def event_gains(labels: np.ndarray, right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -76,7 +75,8 @@ def event_gains(labels: np.ndarray, right_a: np.ndarray, right_b: np.ndarray, gr
 def sign_flip_p(gains: np.ndarray, seed: int = 0) -> float:
     """Two-sided p of the sum of gains, if each event's gain could as well have had the other sign.
 
-    Exact for up to 16 events with a gain; else by 100,000 random patterns, the observed one counted among them.
+    Exact for up to 16 events with a gain; else by 100,000 random patterns, the observed one counted among them. A
+    second or two for some hundred events.
 
     Args:
         gains: [event].
@@ -85,39 +85,42 @@ def sign_flip_p(gains: np.ndarray, seed: int = 0) -> float:
     moved = gains[gains != 0]
     if not moved.size:
         return 1.0
-    observed = abs(moved.sum()) * (1 - 1e-9)  # sums of the same numbers in another order are the same
-    if moved.size <= EXACT_EVENTS:
-        bits = np.arange(2**moved.size)[:, None] >> np.arange(moved.size) & 1
-        return float(np.mean(np.abs((2 * bits - 1) @ moved) >= observed))
-    rng = np.random.default_rng(seed)
-    block = 10_000
-    as_large = sum(
-        int(np.sum(np.abs(rng.choice([-1.0, 1.0], (block, moved.size)) @ moved) >= observed))
-        for _ in range(_FLIPS // block)
+    found = stats.permutation_test(
+        # Rounded far below any digit that matters: sums of the same numbers in another order are the same.
+        (moved / np.abs(moved).sum(),),
+        lambda values, axis: np.round(np.abs(values.sum(axis=axis)), 9),
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=_FLIPS,
+        vectorized=True,
+        batch=_BATCH,
+        random_state=np.random.default_rng(seed),  # pyright: ignore[reportCallIssue]  # `rng` from SciPy 1.15 on
     )
-    return (as_large + 1) / (_FLIPS + 1)
+    return float(found.pvalue)
 
 
-@dataclass(frozen=True)
-class McNemar:
+class McNemar(Result):
     """Exact McNemar test: how the records are shared out on which exactly one model is right.
 
     Attributes:
         only_a: records that only a has right.
         only_b: likewise.
-        p: two-sided, from the binomial distribution; takes records for independent.
+        p: two-sided, from the binomial distribution.
+        assumes: what the test takes for granted, in words.
     """
 
     only_a: int
     only_b: int
     p: float
+    assumes: str
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> McNemar:
     """Compares two models' answers to the same records [record]."""
     only_a, only_b = int(np.sum(right_a & ~right_b)), int(np.sum(right_b & ~right_a))
     p = float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    return McNemar(only_a, only_b, p)
+    assumes = "records are independent, which records of one event are not"
+    return McNemar(only_a=only_a, only_b=only_b, p=p, assumes=assumes)
 
 
 def bootstrap_balanced_accuracy(

@@ -1,4 +1,4 @@
-"""Labels and probabilities -> numbers: how good a classifier is, how honest its probabilities, how sure one can be.
+"""Labels and probabilities -> scores, calibration errors and bootstrap intervals over events.
 
 Everything that a confusion matrix decides is computed from one, for any leading axes. So a bootstrap over events is a
 matter of adding up the events' own matrices, and a thousand draws take milliseconds.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+
+from seis_tf.evaluation.results import Spread
 
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece")
 ECE_BINS = 15
-SNR_EDGES_DB = (3.0, 6.0, 10.0, 15.0, 20.0, 30.0)
 _TINY = np.finfo(np.float64).eps  # as scikit-learn's log_loss clips
 
 
@@ -116,7 +115,7 @@ def ece(labels: np.ndarray, probabilities: np.ndarray, n_bins: int = ECE_BINS) -
 
 
 def headline_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """The scores that stand beside each other everywhere: those of `HEADLINES`.
+    """The main scores: those of `HEADLINES`.
 
     Args:
         labels: int [record].
@@ -195,103 +194,6 @@ def event_balanced_accuracy(labels: np.ndarray, predicted: np.ndarray, groups: n
     return float(np.mean(means))
 
 
-def class_scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> dict[str, dict]:
-    """For each class records, precision, recall, F1, areas under its one-vs-rest curves; None where undefined."""
-    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
-    columns = zip(precisions(confusion), recalls(confusion), f1_scores(confusion), strict=True)
-    table = {}
-    for k, (name, (precision, recall, f1)) in enumerate(zip(class_names, columns, strict=True)):
-        is_class = labels == k
-        curves = is_class.any() and not is_class.all()
-        table[name] = {
-            "records": int(is_class.sum()),
-            "precision": _known(precision),
-            "recall": _known(recall),
-            "f1": _known(f1),
-            "roc_auc": float(roc_auc_score(is_class, probabilities[:, k])) if curves else None,
-            "average_precision": float(average_precision_score(is_class, probabilities[:, k])) if curves else None,
-        }
-    return table
-
-
-def by_snr(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    snr_db: np.ndarray,
-    class_names: Sequence[str],
-    edges_db: Sequence[float] = SNR_EDGES_DB,
-) -> list[dict[str, Any]]:
-    """Accuracy and each class's recall by signal-to-noise ratio; bins without records are left out.
-
-    Args:
-        labels: int [record].
-        probabilities: [record, class].
-        snr_db: [record].
-        class_names: in the order of the labels.
-        edges_db: between the bins; the first and last bins are open. A value on an edge is in the upper bin.
-    """
-    place = np.digitize(snr_db, edges_db)
-    bounds = [None, *map(float, edges_db), None]
-    rows = []
-    for k in np.unique(place):
-        here = place == k
-        confusion = confusion_matrix(labels[here], probabilities[here].argmax(axis=1), len(class_names))
-        rows.append(
-            {
-                "from_db": bounds[k],
-                "to_db": bounds[k + 1],
-                "records": int(here.sum()),
-                "accuracy": float(accuracy(confusion)),
-                "balanced_accuracy": float(balanced_accuracy(confusion)),
-                "recall": dict(zip(class_names, map(_known, recalls(confusion)), strict=True)),
-                "class_records": dict(zip(class_names, confusion.sum(axis=1).tolist(), strict=True)),
-            }
-        )
-    return rows
-
-
-def all_scores(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    groups: np.ndarray,
-    class_names: Sequence[str],
-    *,
-    snr_db: np.ndarray | None = None,
-    draws: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Everything about one set of answers, as it goes into `metrics.json`.
-
-    Args:
-        labels: int [record].
-        probabilities: [record, class].
-        groups: event of each record [record].
-        class_names: in the order of the labels.
-        snr_db: [record]; without it there is no table by SNR.
-        draws: bootstrap samples for the 95 % intervals; 0 for none.
-        seed: of the bootstrap.
-
-    Raises:
-        ValueError: the arrays are of different lengths, empty, or the probabilities are none.
-    """
-    probabilities = check_probabilities(labels, probabilities, len(class_names))
-    predicted = probabilities.argmax(axis=1)
-    classes = class_scores(labels, probabilities, class_names)
-    scores: dict[str, Any] = {"records": len(labels), "groups": len(np.unique(groups))}
-    scores |= headline_scores(labels, probabilities)
-    scores["event_balanced_accuracy"] = event_balanced_accuracy(labels, predicted, groups)
-    scores["roc_auc"] = _mean_over_classes(classes, "roc_auc")
-    scores["average_precision"] = _mean_over_classes(classes, "average_precision")
-    if draws and scores["groups"] > 1:
-        sampled = bootstrap(labels, probabilities, groups, draws, seed)
-        scores["intervals"] = {name: interval(values) for name, values in sampled.items()}
-    scores["classes"] = classes
-    scores["confusion"] = confusion_matrix(labels, predicted, len(class_names)).tolist()
-    if snr_db is not None:
-        scores["by_snr"] = by_snr(labels, probabilities, snr_db, class_names)
-    return scores
-
-
 def check_probabilities(labels: np.ndarray, probabilities: np.ndarray, n_classes: int) -> np.ndarray:
     """Probabilities in float64 with rows that add up to 1 exactly.
 
@@ -311,10 +213,10 @@ def check_probabilities(labels: np.ndarray, probabilities: np.ndarray, n_classes
     return exact / total
 
 
-def summary(values: Sequence[float] | np.ndarray) -> dict[str, float]:
+def summary(values: Sequence[float] | np.ndarray) -> Spread:
     """Mean and standard deviation (n - 1) of a score over folds or seeds; deviation 0 for a single value."""
     array = np.asarray(values, dtype=np.float64)
-    return {"mean": float(array.mean()), "std": float(array.std(ddof=1)) if array.size > 1 else 0.0}
+    return Spread(mean=float(array.mean()), std=float(array.std(ddof=1)) if array.size > 1 else 0.0)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -325,12 +227,3 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
     return _ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _mean_over_classes(classes: dict[str, dict], key: str) -> float | None:
-    known = [row[key] for row in classes.values() if row[key] is not None]
-    return float(np.mean(known)) if known else None

@@ -5,8 +5,6 @@ The test curve is drawn after the fact and chooses nothing: the best epoch is th
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +23,12 @@ from seis_tf.evaluation.report.page import (
     ungrouped_notice,
     write_report,
 )
+from seis_tf.evaluation.results import StudyResult
 from seis_tf.evaluation.stats.folds import Fold
 from seis_tf.evaluation.studies import figures, fitting
 from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES
 from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
-from seis_tf.files import write_atomically, write_json
+from seis_tf.files import as_csv, write_atomically, write_json
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 from seis_tf.training.inputs import FitInputs, Member
@@ -37,8 +36,38 @@ from seis_tf.training.loop import fit
 from seis_tf.training.optimizers import Optimizer
 from seis_tf.training.stack import compiled
 
-_POINTS = 600  # of the curves, at most
+POINTS = 600  # of the curves, at most
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
+
+
+class EpochStudy(StudyResult):
+    """A long training: `epochs.json`.
+
+    Attributes:
+        dataset: folder of the data set.
+        job: model and training.
+        score: the main score.
+        epochs: how long.
+        best_epoch: by the validation loss.
+        overfitting_starts: epoch; None where that can't be said.
+        best: part of the records to scores by name, of the best epoch.
+        last: likewise of the last epoch.
+        simulated: whether the records were made by a program.
+        grouped: whether the records carry event ids.
+        seconds: of the training.
+    """
+
+    dataset: str
+    job: dict[str, Any]
+    score: str
+    epochs: int
+    best_epoch: int
+    overfitting_starts: int | None
+    best: dict[str, dict[str, float]]
+    last: dict[str, dict[str, float]]
+    simulated: bool
+    grouped: bool
+    seconds: float
 
 
 def epoch_study(
@@ -48,18 +77,20 @@ def epoch_study(
     *,
     epochs: int = 3000,
     progress: Progress = lambda done, total: None,
-) -> dict[str, Any]:
+) -> EpochStudy:
     """Trains one model on the train split for long, without early stopping.
+
+    Long because each setting of the study is a keyword with a default, described below, and a field of the result.
 
     Args:
         dataset: the data set's folder.
         job: model and training; its number of epochs, early stopping and what it keeps are not used.
         out: folder for `epochs.csv`, `epochs.json`, `figures/` and `report.html`.
         epochs: how long.
-        progress: told the epochs done and in all.
+        progress: called with the epochs done and in all.
 
     Returns:
-        The content of `epochs.json`.
+        The result, which `epochs.json` holds.
 
     Raises:
         ValueError: the model is not for the data set's task, or a loss or weight is not finite.
@@ -79,7 +110,7 @@ def epoch_study(
     rows: list[dict[str, float]] = []
 
     def watch(state) -> None:
-        if state.epoch % max(epochs // _POINTS, 1) == 0 or state.epoch in (1, epochs):
+        if state.epoch % max(epochs // POINTS, 1) == 0 or state.epoch in (1, epochs):
             each = loss(targets, tf.constant(stack.predict(state.state, inputs)[0])).numpy()
             rows.append({"epoch": state.epoch} | {part: float(each[r].mean()) for part, r in table.rows.items()})
         progress(state.epoch, epochs)
@@ -92,25 +123,26 @@ def epoch_study(
         outputs = stack.predict(state, inputs)[0]
         done = Trained(Trial(0, settings.seed, fold), outputs, [], 0)
         scored[name] = {part: fitting.score(job, table, done, r) for part, r in table.rows.items()}
-    result = {
-        "dataset": str(dataset),
-        "job": job.model_dump(mode="json"),
-        "score": fitting.main_score(job)[0],
-        "epochs": epochs,
-        "best_epoch": int(fitted.progress.best_epoch[0]),
-        "overfitting_starts": overfitting_start(rows),
-        "best": scored["best"],
-        "last": scored["last"],
-        "simulated": table.info.simulated,
-        "grouped": table.info.grouped,
-        "seconds": fitted.seconds,
-    }
-    result = fitting.jsonable(result)
+    result = EpochStudy(
+        dataset=str(dataset),
+        job=job.model_dump(mode="json"),
+        score=fitting.main_score(job)[0],
+        epochs=epochs,
+        best_epoch=int(fitted.progress.best_epoch[0]),
+        overfitting_starts=overfitting_start(rows),
+        best=scored["best"],
+        last=scored["last"],
+        simulated=table.info.simulated,
+        grouped=table.info.grouped,
+        seconds=fitted.seconds,
+    )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "epochs.csv", _as_csv(rows).encode())
+    lines = [[row["epoch"], *(row[part] for part in SPLITS)] for row in rows]
+    csv_text = as_csv(["epoch", *(f"{part}_loss" for part in SPLITS)], lines)
+    write_atomically(out / "epochs.csv", csv_text.encode())
     write_report(out, _report(result, rows, Path(dataset).resolve().name))
-    write_json(out / "epochs.json", result)
+    write_json(out / "epochs.json", result.tree())
     return result
 
 
@@ -122,7 +154,7 @@ def overfitting_start(rows: list[dict[str, float]]) -> int | None:
 
     Returns:
         The epoch of the lowest smoothed value; None when that is within the last twentieth of the training, where
-        nobody can tell yet.
+        it may still fall.
     """
     values = np.array([row["valid"] for row in rows])
     half = max(len(values) // 100, 0)
@@ -132,44 +164,36 @@ def overfitting_start(rows: list[dict[str, float]]) -> int | None:
     return None if lowest >= 0.95 * (len(values) - 1) else int(rows[lowest]["epoch"])
 
 
-def _as_csv(rows: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *(f"{part}_loss" for part in SPLITS)])
-    writer.writerows([row["epoch"], *(row[part] for part in SPLITS)] for row in rows)
-    return text.getvalue()
-
-
-def _report(result: dict[str, Any], rows: list[dict[str, float]], dataset: str) -> Report:
+def _report(result: EpochStudy, rows: list[dict[str, float]], dataset: str) -> Report:
     curves = {words: np.array([row[part] for row in rows]) for part, words in _PARTS.items()}
-    figure = figures.epoch_study(np.array([row["epoch"] for row in rows]), curves, result["best_epoch"], "loss")
-    names = list(result["best"]["test"])
+    figure = figures.epoch_study(np.array([row["epoch"] for row in rows]), curves, result.best_epoch, "loss")
+    names = list(result.best["test"])
     table = [
-        [f"{when} epoch, {words}", *(f"{result[when][part][n]:.3f}" for n in names)]
-        for when in ("best", "last")
+        [f"{when} epoch, {words}", *(f"{found[part][name]:.3f}" for name in names)]
+        for when, found in (("best", result.best), ("last", result.last))
         for part, words in _PARTS.items()
     ]
-    best, last = (result[when]["test"][result["score"]] for when in ("best", "last"))
-    start = result["overfitting_starts"]
+    best, last = (found["test"][result.score] for found in (result.best, result.last))
+    start = result.overfitting_starts
     words = (
         "The validation loss is still falling at the end"
         if start is None
         else f"Overfitting starts about epoch {start}"
     )
-    score = SCORE_NAMES[result["score"]]
+    score = SCORE_NAMES[result.score]
     return Report(
-        title=f"Long training of {network_settings(result['job']['model']['kind']).title} on {dataset}",
-        asked=f"How many epochs are enough, and what does training on to epoch {result['epochs']:,} cost?",
+        title=f"Long training of {network_settings(result.model_kind).title} on {dataset}",
+        asked=f"How many epochs are enough, and what does training on to epoch {result.epochs:,} cost?",
         answer=(
-            f"{words}. The best epoch on validation records is {result['best_epoch']:,}: its {score} on test records "
+            f"{words}. The best epoch on validation records is {result.best_epoch:,}: its {score} on test records "
             f"is {best:.3f}, that of the last epoch {last:.3f}."
         ),
         key_numbers=[
-            KeyNumber(f"{result['best_epoch']:,}", "best epoch on validation"),
+            KeyNumber(f"{result.best_epoch:,}", "best epoch on validation"),
             KeyNumber(f"{best:.3f}", f"{score} there, test"),
             KeyNumber(f"{last:.3f}", f"{score} at the end, test"),
         ],
-        notices=[simulated_notice()] * result["simulated"] + [ungrouped_notice()] * (not result["grouped"]),
+        notices=[simulated_notice()] * result.simulated + [ungrouped_notice()] * (not result.grouped),
         sections=[
             Section(
                 "Three curves",
@@ -177,7 +201,9 @@ def _report(result: dict[str, Any], rows: list[dict[str, float]], dataset: str) 
                 [],
                 [Picture("epochs", figure, "Loss of whole splits with the weights of each epoch.")],
             ),
-            Section("At the best epoch and at the end", [], [Table(["", *map(SCORE_NAMES.get, names)], table)]),
+            Section(
+                "At the best epoch and at the end", [], [Table(["", *(SCORE_NAMES[name] for name in names)], table)]
+            ),
             Section(
                 "Method",
                 [
@@ -185,7 +211,7 @@ def _report(result: dict[str, Any], rows: list[dict[str, float]], dataset: str) 
                     "dropout and without penalties. Test records are looked at after the fact and choose nothing. The "
                     "start of overfitting is the lowest point of the validation loss smoothed over 2 % of the "
                     "training.",
-                    f"{result['epochs']:,} epochs took {result['seconds']:.0f} s.",
+                    f"{result.epochs:,} epochs took {result.seconds:.0f} s.",
                 ],
             ),
         ],

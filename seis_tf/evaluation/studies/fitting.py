@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -31,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit that is wanted.
+    """One fit that is to be done.
 
     Attributes:
         fold: number of the fold.
@@ -51,7 +50,7 @@ class Trained:
     """One fit that was done.
 
     Attributes:
-        trial: what was wanted.
+        trial: what was to be fitted.
         outputs: of the model for every record of the table [record, ...].
         history: scores by epoch.
         best_epoch: by what the training monitors.
@@ -121,8 +120,8 @@ def fit_trials(
     Args:
         job: model and training; its own seed and members are not used.
         table: the records.
-        trials: what is wanted.
-        progress: told the epochs done and the epochs in all, over all stacks.
+        trials: what is to be fitted.
+        progress: called with the epochs done and the epochs in all, over all stacks.
 
     Returns:
         The fits in the order of the trials, and where the time went.
@@ -177,18 +176,9 @@ def score(job: TrainJob, table: tables.Table, trained: Trained, rows: np.ndarray
 
 
 def main_score(job: TrainJob) -> tuple[str, bool]:
-    """The score that stands for a task, and whether larger is better."""
+    """The main score of a task, and whether larger is better."""
     name = evaluation_of(job.model).main_score
     return name, not smaller_is_better(name)
-
-
-def jsonable(value: Any) -> Any:
-    """Arrays and NumPy numbers as what JSON knows."""
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [jsonable(item) for item in value]
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def _without_idle_validation(job: TrainJob, trials: Sequence[Trial]) -> tuple[TrainJob, list[Trial]]:
@@ -206,9 +196,9 @@ def _without_idle_validation(job: TrainJob, trials: Sequence[Trial]) -> tuple[Tr
 
 def _stacks(job: TrainJob, table: tables.Table, trials: Sequence[Trial]) -> list[list[int]]:
     """Trials that are trained together: of one size, and of one data where that depends on the training records."""
-    own_data = tasks.task_of(job.model).depends_on_rows(job, table.info)
+    data_by_rows = tasks.task_of(job.model).depends_on_rows(job, table.info)
     groups: dict[tuple, list[int]] = {}
     for i, trial in enumerate(trials):
-        key = (trial.size, trial.rows.train.tobytes() if own_data else b"")
+        key = (trial.size, trial.rows.train.tobytes() if data_by_rows else b"")
         groups.setdefault(key, []).append(i)
     return list(groups.values())

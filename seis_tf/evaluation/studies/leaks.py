@@ -31,6 +31,7 @@ from seis_tf.evaluation.report.page import (
     write_report,
 )
 from seis_tf.evaluation.report.units import count
+from seis_tf.evaluation.results import Interval, Result, StudyResult
 from seis_tf.evaluation.stats import paired, scores
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds, random_folds, torn_groups
 from seis_tf.evaluation.studies import fitting
@@ -54,6 +55,50 @@ class Duplicates:
 
     joined: np.ndarray
     pairs: list[tuple[str, str, int]]
+
+
+class FoldKind(Result):
+    """One kind of folds: score with its interval, and events with records both in training and in test."""
+
+    balanced_accuracy: float
+    interval: Interval
+    torn_groups: int
+
+
+class Leaks(StudyResult):
+    """What a split gives away: `leaks.json`.
+
+    Attributes:
+        dataset: folder of the data set.
+        job: of a classifier.
+        simulated: whether the records were made by a program.
+        grouped: whether the records carry event ids.
+        records: in the folds.
+        groups: their events, after joining those with the same samples.
+        folds: number of folds of each kind.
+        seeds: fits of each fold.
+        fold_seed: of the folds.
+        kinds: "random", "grouped" and, where they differ, "by given ids" to the scores.
+        inflation: balanced accuracy that random folds give too much.
+        inflation_interval: of it, on the same resampled events.
+        duplicates: (event, event, records with the same samples).
+        torn_by_own_split: events on more than one side of the data set's splits.
+    """
+
+    dataset: str
+    job: dict[str, Any]
+    simulated: bool
+    grouped: bool
+    records: int
+    groups: int
+    folds: int
+    seeds: int
+    fold_seed: int
+    kinds: dict[str, FoldKind]
+    inflation: float
+    inflation_interval: Interval
+    duplicates: list[tuple[str, str, int]]
+    torn_by_own_split: list[str]
 
 
 def find_duplicates(contents: np.ndarray, groups: np.ndarray) -> Duplicates:
@@ -92,8 +137,10 @@ def leak_meter(
     fold_seed: int = 0,
     draws: int = 2000,
     progress: Progress = lambda done, total: None,
-) -> dict[str, Any]:
+) -> Leaks:
     """Fits a classifier on random and on grouped folds, and looks for events under two ids.
+
+    Long because each setting of the study is a keyword with a default, described below, and a field of the result.
 
     Args:
         dataset: the data set's folder.
@@ -103,10 +150,10 @@ def leak_meter(
         seeds: fits of each fold.
         fold_seed: of both kinds of folds.
         draws: bootstrap samples of events.
-        progress: told the hundredths done and in all.
+        progress: called with the hundredths done and in all.
 
     Returns:
-        The content of `leaks.json`; `inflation` is the balanced accuracy that random folds give too much.
+        The result, which `leaks.json` holds.
 
     Raises:
         ValueError: no data set of task waveforms, or as `folds.grouped_folds`.
@@ -128,33 +175,31 @@ def leak_meter(
         drawn[kind] = paired.bootstrap_balanced_accuracy(labels, answers, groups, len(info.class_names), draws)
         confusions = [scores.confusion_matrix(labels, row, len(info.class_names)) for row in answers]
         torn = {group for fold in folds for group in torn_groups(fold, groups)}
-        found[kind] = {
-            "balanced_accuracy": float(np.mean([scores.balanced_accuracy(c) for c in confusions])),
-            "interval": scores.interval(drawn[kind]),
-            "torn_groups": len(torn),
-        }
-    result = fitting.jsonable(
-        {
-            "dataset": str(dataset),
-            "job": job.model_dump(mode="json"),
-            "simulated": info.simulated,
-            "grouped": info.grouped,
-            "records": len(table),
-            "groups": len(np.unique(groups)),
-            "folds": n_folds,
-            "seeds": seeds,
-            "fold_seed": fold_seed,
-            "kinds": found,
-            "inflation": found["random"]["balanced_accuracy"] - found["grouped"]["balanced_accuracy"],
-            "inflation_interval": scores.interval(drawn["random"] - drawn["grouped"]),
-            "duplicates": duplicates.pairs,
-            "torn_by_own_split": _torn_by_own_split(table, groups),
-        }
+        found[kind] = FoldKind(
+            balanced_accuracy=float(np.mean([scores.balanced_accuracy(c) for c in confusions])),
+            interval=scores.interval(drawn[kind]),
+            torn_groups=len(torn),
+        )
+    result = Leaks(
+        dataset=str(dataset),
+        job=job.model_dump(mode="json"),
+        simulated=info.simulated,
+        grouped=info.grouped,
+        records=len(table),
+        groups=len(np.unique(groups)),
+        folds=n_folds,
+        seeds=seeds,
+        fold_seed=fold_seed,
+        kinds=found,
+        inflation=found["random"].balanced_accuracy - found["grouped"].balanced_accuracy,
+        inflation_interval=scores.interval(drawn["random"] - drawn["grouped"]),
+        duplicates=duplicates.pairs,
+        torn_by_own_split=_torn_by_own_split(table, groups),
     )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_report(out, _report(result, Path(dataset).resolve().name))
-    write_json(out / "leaks.json", result)
+    write_json(out / "leaks.json", result.tree())
     return result
 
 
@@ -175,37 +220,35 @@ def _torn_by_own_split(table: tables.Table, groups: np.ndarray) -> list[str]:
     return sorted(group for group, found in sides.items() if len(found) > 1)
 
 
-def _report(result: dict[str, Any], dataset: str) -> Report:
-    low, high = result["inflation_interval"]
-    random, grouped = (result["kinds"][kind] for kind in ("random", "grouped"))
+def _report(result: Leaks, dataset: str) -> Report:
+    low, high = result.inflation_interval
+    random, grouped = (result.kinds[kind] for kind in ("random", "grouped"))
     rows = [
         [
             kind,
-            f"{found['balanced_accuracy']:.3f}",
-            f"{found['interval'][0]:.3f} to {found['interval'][1]:.3f}",
-            f"{found['torn_groups']:,} of {result['groups']:,}",
+            f"{found.balanced_accuracy:.3f}",
+            f"{found.interval[0]:.3f} to {found.interval[1]:.3f}",
+            f"{found.torn_groups:,} of {result.groups:,}",
         ]
-        for kind, found in result["kinds"].items()
+        for kind, found in result.kinds.items()
     ]
-    dots = [(kind, found["balanced_accuracy"], found["interval"]) for kind, found in result["kinds"].items()]
+    dots = [(kind, found.balanced_accuracy, found.interval) for kind, found in result.kinds.items()]
     picture = Picture(
         "leaks",
         figures.score_comparison(dots, "balanced accuracy", "The same model, split in different ways"),
         "Bars are 95 % intervals from resampling whole events.",
     )
     return Report(
-        title=f"Leak meter: {network_settings(result['job']['model']['kind']).title} on {dataset}",
+        title=f"Leak meter: {network_settings(result.model_kind).title} on {dataset}",
         asked="Does the split give anything away, and how much would a random split flatter the model?",
         answer=_answer(result),
         key_numbers=[
-            KeyNumber(
-                f"{result['inflation']:+.3f}", "random minus grouped", f"95 % interval {low:+.3f} to {high:+.3f}"
-            ),
-            KeyNumber(f"{random['torn_groups']:,}", "events torn by random folds", f"of {result['groups']:,}"),
-            KeyNumber(f"{grouped['balanced_accuracy']:.3f}", "balanced accuracy on new events"),
-            KeyNumber(f"{len(result['duplicates']):,}", "pairs of ids with the same samples"),
+            KeyNumber(f"{result.inflation:+.3f}", "random minus grouped", f"95 % interval {low:+.3f} to {high:+.3f}"),
+            KeyNumber(f"{random.torn_groups:,}", "events torn by random folds", f"of {result.groups:,}"),
+            KeyNumber(f"{grouped.balanced_accuracy:.3f}", "balanced accuracy on new events"),
+            KeyNumber(f"{len(result.duplicates):,}", "pairs of ids with the same samples"),
         ],
-        notices=[simulated_notice()] * result["simulated"] + [ungrouped_notice()] * (not result["grouped"]),
+        notices=[simulated_notice()] * result.simulated + [ungrouped_notice()] * (not result.grouped),
         sections=[
             Section(
                 "Score by split", [], [Table(["folds", "balanced accuracy", "95 % interval", "torn"], rows)], [picture]
@@ -214,8 +257,8 @@ def _report(result: dict[str, Any], dataset: str) -> Report:
             Section(
                 "Method",
                 [
-                    f"{count(result['records'], 'record')}; {count(result['folds'], 'fold')} of each kind and "
-                    f"{count(result['seeds'], 'seed')}, seed of the folds {result['fold_seed']}. Every record is "
+                    f"{count(result.records, 'record')}; {count(result.folds, 'fold')} of each kind and "
+                    f"{count(result.seeds, 'seed')}, seed of the folds {result.fold_seed}. Every record is "
                     "tested once in each kind. An event is torn when it has records both in training and in test of a "
                     "fold.",
                     "Ids are joined when records of theirs have the same bytes. The interval of the difference is "
@@ -226,34 +269,34 @@ def _report(result: dict[str, Any], dataset: str) -> Report:
     )
 
 
-def _answer(result: dict[str, Any]) -> str:
-    if not result["grouped"]:
-        return "Not to be told: the source names no events, so that nobody can say which records belong together."
-    low, high = result["inflation_interval"]
-    points = f"{100 * result['inflation']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-    torn = f"{result['kinds']['random']['torn_groups']:,} of {result['groups']:,} events"
+def _answer(result: Leaks) -> str:
+    if not result.grouped:
+        return "Not known: the source names no events, so that it can't be said which records belong together."
+    low, high = result.inflation_interval
+    points = f"{100 * result.inflation:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    torn = f"{result.kinds['random'].torn_groups:,} of {result.groups:,} events"
     if low > 0:
         words = f"A random split would flatter this model by {points}: it tears {torn}."
     else:
         words = f"A random split tears {torn}, but flatters this model by nothing that is clear of chance: {points}."
-    if not result["duplicates"]:
-        return f"{words} No samples stand under two event ids, and the data set's own split tears no event."
-    own = len(result["torn_by_own_split"])
+    if not result.duplicates:
+        return f"{words} No samples have two event ids, and the data set's own split tears no event."
+    torn_events = len(result.torn_by_own_split)
     leak = (
-        f"the data set's own split tears {count(own, 'event')}"
-        if own
+        f"the data set's own split tears {count(torn_events, 'event')}"
+        if torn_events
         else "the data set's own split tears none of them"
     )
-    return f"{words} Leak: {count(len(result['duplicates']), 'pair')} of event ids hold the same samples; {leak}."
+    return f"{words} Leak: {count(len(result.duplicates), 'pair')} of event ids hold the same samples; {leak}."
 
 
-def _duplicates_section(result: dict[str, Any]) -> Section:
-    if not result["duplicates"]:
+def _duplicates_section(result: Leaks) -> Section:
+    if not result.duplicates:
         return Section("Events under two ids", ["None: no two event ids hold a record with the same samples."])
-    rows = [[a, b, str(n)] for a, b, n in result["duplicates"][:_SHOWN]]
+    rows = [[a, b, str(n)] for a, b, n in result.duplicates[:_SHOWN]]
     text = ["These ids hold the same samples and are taken for one event above (“grouped”)."]
-    if result["torn_by_own_split"]:
+    if result.torn_by_own_split:
         text.append(
-            f"On more than one side of the data set's own split: {', '.join(result['torn_by_own_split'][:_SHOWN])}."
+            f"On more than one side of the data set's own split: {', '.join(result.torn_by_own_split[:_SHOWN])}."
         )
     return Section("Events under two ids", text, [Table(["event", "same as", "records"], rows)])

@@ -6,8 +6,6 @@ by the events that were added. All fits of a size are one stack.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,16 +25,93 @@ from seis_tf.evaluation.report.page import (
     write_report,
 )
 from seis_tf.evaluation.report.units import count
+from seis_tf.evaluation.results import Result, Spread, StudyResult
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds, nested_subset
 from seis_tf.evaluation.studies import figures, fitting
 from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES
 from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
-from seis_tf.files import write_atomically, write_json
+from seis_tf.files import rows_as_csv, write_atomically, write_json
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 _PARTS = {"train": "training records", "test": "new events"}
+
+
+class PartSpread(Spread):
+    """A score over all fits of a size, and its standard deviations from the data and from the seeds (None for one)."""
+
+    std_data: float
+    std_seeds: float | None
+
+
+class SizeScores(Result):
+    """The main score at one training size.
+
+    Attributes:
+        fraction: of the training events.
+        training_records: mean over fits.
+        training_groups: events, mean over fits.
+        train: on training records.
+        test: on new events.
+    """
+
+    fraction: float
+    training_records: float
+    training_groups: float
+    train: PartSpread
+    test: PartSpread
+
+
+class LastStep(Result):
+    """What the last increase of the training size changed on new events: mean over folds and its standard error."""
+
+    gain: float
+    error: float
+
+
+class StudySeconds(Result):
+    """Seconds of all fits without compiling, of building and compiling, and the number of fits."""
+
+    fitting: float
+    setup: float
+    fits: int
+
+
+class LearningCurve(StudyResult):
+    """A learning curve: `learning_curve.json`.
+
+    Attributes:
+        task: of the job.
+        score: the main score.
+        larger_is_better: of the main score.
+        last_step: None for a single size.
+        folds: number of folds.
+        seeds: fits of each fold and size.
+        sizes: ascending.
+        simulated: whether the records were made by a program.
+        grouped: whether the records carry event ids.
+        dataset: folder of the data set.
+        job: model and training.
+        fold_seed: of the folds.
+        by: what the folds keep whole, "group" (events) or "station".
+        seconds: that it took.
+    """
+
+    task: str
+    score: str
+    larger_is_better: bool
+    last_step: LastStep | None
+    folds: int
+    seeds: int
+    sizes: list[SizeScores]
+    simulated: bool
+    grouped: bool
+    dataset: str
+    job: dict[str, Any]
+    fold_seed: int
+    by: str
+    seconds: StudySeconds
 
 
 def learning_curve(
@@ -51,8 +126,10 @@ def learning_curve(
     by: str = "group",
     splits: Sequence[str] = SPLITS,
     progress: Progress = lambda done, total: None,
-) -> dict[str, Any]:
+) -> LearningCurve:
     """Fits a job to growing parts of the data, on grouped folds.
+
+    Long because each setting of the study is a keyword with a default, described below, and a field of the result.
 
     Args:
         dataset: the data set's folder.
@@ -64,10 +141,10 @@ def learning_curve(
         fold_seed: of the folds and of the order in which events are added.
         by: what is kept whole: "group" (events) or "station".
         splits: of the data set that are folded.
-        progress: told the epochs done and in all.
+        progress: called with the epochs done and in all.
 
     Returns:
-        The content of `learning_curve.json`.
+        The result, which `learning_curve.json` holds.
 
     Raises:
         ValueError: as `folds.grouped_folds` and `folds.nested_subset`.
@@ -83,14 +160,28 @@ def learning_curve(
     ]
     fits, seconds = fitting.fit_trials(job, table, trials, progress)
     rows = [row for trained in fits for row in _rows(job, table, trained, fractions)]
-    result = _summary(job, table, rows, fractions, n_folds, seeds)
-    result |= {"dataset": str(dataset), "job": job.model_dump(mode="json"), "fold_seed": fold_seed, "by": by}
-    result["seconds"] = {"fitting": seconds.fitting, "setup": seconds.setup, "fits": seconds.fits}
+    name, larger = fitting.main_score(job)
+    result = LearningCurve(
+        task=table.info.task,
+        score=name,
+        larger_is_better=larger,
+        last_step=_last_step(rows, name, fractions, n_folds) if len(fractions) > 1 else None,
+        folds=n_folds,
+        seeds=seeds,
+        sizes=[_size(rows, name, fraction, n_folds, seeds) for fraction in fractions],
+        simulated=table.info.simulated,
+        grouped=table.info.grouped,
+        dataset=str(dataset),
+        job=job.model_dump(mode="json"),
+        fold_seed=fold_seed,
+        by=by,
+        seconds=StudySeconds(fitting=seconds.fitting, setup=seconds.setup, fits=seconds.fits),
+    )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "learning_curve.csv", _as_csv(rows).encode())
-    write_report(out, _report(result, table, Path(dataset)))
-    write_json(out / "learning_curve.json", result)
+    write_atomically(out / "learning_curve.csv", rows_as_csv(rows).encode())
+    write_report(out, _report(result, len(table), Path(dataset)))
+    write_json(out / "learning_curve.json", result.tree())
     return result
 
 
@@ -124,36 +215,28 @@ def _rows(job: TrainJob, table: Records, trained: Trained, fractions: Sequence[f
     return [head | {"split": name} | fitting.score(job, table, trained, rows) for name, rows in parts.items()]
 
 
-def _summary(job, table: Records, rows: list[dict], fractions: Sequence[float], n_folds: int, seeds: int) -> dict:
-    name, larger = fitting.main_score(job)
-    sizes = []
-    for fraction in fractions:
-        own = [row for row in rows if row["fraction"] == fraction]
-        size: dict[str, Any] = {"fraction": fraction}
-        for key in ("training_records", "training_groups"):
-            size[key] = float(np.mean([row[key] for row in own]))
-        for part in _PARTS:
-            values = np.array([row[name] for row in own if row["split"] == part]).reshape(n_folds, seeds)
-            data, seed = spread_apart(values)
-            std = float(values.std(ddof=1)) if values.size > 1 else 0.0
-            size[part] = {"mean": float(values.mean()), "std": std, "std_data": data, "std_seeds": seed}
-            if seeds == 1:
-                size[part]["std_seeds"] = None
-        sizes.append(size)
-    return {
-        "task": table.info.task,
-        "score": name,
-        "larger_is_better": larger,
-        "last_step": _last_step(rows, name, fractions, n_folds) if len(fractions) > 1 else None,
-        "folds": n_folds,
-        "seeds": seeds,
-        "sizes": sizes,
-        "simulated": table.info.simulated,
-        "grouped": table.info.grouped,
-    }
+def _size(rows: list[dict[str, Any]], score: str, fraction: float, n_folds: int, seeds: int) -> SizeScores:
+    """The spreads of one size from the rows of all fits."""
+    chosen = [row for row in rows if row["fraction"] == fraction]
+    spreads = {}
+    for part in _PARTS:
+        values = np.array([row[score] for row in chosen if row["split"] == part]).reshape(n_folds, seeds)
+        data, seed = spread_apart(values)
+        spreads[part] = PartSpread(
+            mean=float(values.mean()),
+            std=float(values.std(ddof=1)) if values.size > 1 else 0.0,
+            std_data=data,
+            std_seeds=seed if seeds > 1 else None,
+        )
+    return SizeScores(
+        fraction=fraction,
+        training_records=float(np.mean([row["training_records"] for row in chosen])),
+        training_groups=float(np.mean([row["training_groups"] for row in chosen])),
+        **spreads,
+    )
 
 
-def _last_step(rows: list[dict], name: str, fractions: Sequence[float], n_folds: int) -> dict[str, float]:
+def _last_step(rows: list[dict[str, Any]], name: str, fractions: Sequence[float], n_folds: int) -> LastStep:
     """What the last increase of the training size changed on new events: mean over folds of each one's change."""
     after, before = (
         [
@@ -162,35 +245,29 @@ def _last_step(rows: list[dict], name: str, fractions: Sequence[float], n_folds:
         ]
         for fraction in (fractions[-1], fractions[-2])
     )
-    changes = np.subtract(after, before)
-    return {"gain": float(changes.mean()), "error": float(changes.std(ddof=1) / np.sqrt(n_folds))}
+    changes = np.array(after) - np.array(before)
+    return LastStep(gain=float(changes.mean()), error=float(changes.std(ddof=1) / np.sqrt(n_folds)))
 
 
-def _as_csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _report(result: dict[str, Any], table: Records, dataset: Path) -> Report:
-    name, sizes = SCORE_NAMES[result["score"]], result["sizes"]
-    records = np.array([size["training_records"] for size in sizes])
+def _report(result: LearningCurve, n_records: int, dataset: Path) -> Report:
+    """The page; long because its sentences are written out where they are shown."""
+    name, sizes = SCORE_NAMES[result.score], result.sizes
+    records = np.array([size.training_records for size in sizes])
+    spreads = {_PARTS["train"]: [size.train for size in sizes], _PARTS["test"]: [size.test for size in sizes]}
     parts = {
-        words: tuple(np.array([size[part][key] for size in sizes]) for key in ("mean", "std"))
-        for part, words in _PARTS.items()
+        words: (np.array([s.mean for s in found]), np.array([s.std for s in found])) for words, found in spreads.items()
     }
-    log = not result["larger_is_better"]
+    log = not result.larger_is_better
     pictures = [
         Picture(
             "learning_curve",
             figures.learning_curve(records, parts, name, "Learning curve", log),
-            f"Mean and standard deviation over {count(result['folds'], 'fold')} and {count(result['seeds'], 'seed')}.",
+            f"Mean and standard deviation over {count(result.folds, 'fold')} and {count(result.seeds, 'seed')}.",
         )
     ]
-    if result["seeds"] > 1:
-        data, seeds = (np.array([size["test"][key] for size in sizes]) for key in ("std_data", "std_seeds"))
+    if result.seeds > 1:
+        data = np.array([size.test.std_data for size in sizes])
+        seeds = np.array([size.test.std_seeds for size in sizes], float)
         pictures.append(
             Picture(
                 "spreads",
@@ -208,36 +285,36 @@ def _report(result: dict[str, Any], table: Records, dataset: Path) -> Report:
     ]
     rows = [
         [
-            f"{size['training_records']:,.0f}",
-            f"{size['training_groups']:,.0f}",
-            *(f"{size[part]['mean']:.3f} ± {size[part]['std']:.3f}" for part in _PARTS),
-            f"{size['test']['std_data']:.3f}",
-            "–" if size["test"]["std_seeds"] is None else f"{size['test']['std_seeds']:.3f}",
+            f"{size.training_records:,.0f}",
+            f"{size.training_groups:,.0f}",
+            *(f"{part.mean:.3f} ± {part.std:.3f}" for part in (size.train, size.test)),
+            f"{size.test.std_data:.3f}",
+            _or_dash(size.test.std_seeds),
         ]
         for size in sizes
     ]
-    seconds, unit = result["seconds"], "stations" if result["by"] == "station" else "events"
+    seconds, unit = result.seconds, "stations" if result.by == "station" else "events"
     method = [
-        f"Data: {dataset}, {len(table):,} records in {result['folds']} folds of whole {unit}, stratified by class; "
-        f"seed {result['fold_seed']}. Of each fold's training {unit} the smaller sizes lie inside the larger ones. The "
+        f"Data: {dataset}, {n_records:,} records in {result.folds} folds of whole {unit}, stratified by class; "
+        f"seed {result.fold_seed}. Of each fold's training {unit} the smaller sizes lie inside the larger ones. The "
         "best epoch is chosen on events of the training side. Statistics of the data are computed for each fold.",
-        f"{seconds['fits']} fits in {seconds['fitting']:.1f} s, {seconds['setup']:.1f} s to build and compile. Fits of "
+        f"{seconds.fits} fits in {seconds.fitting:.1f} s, {seconds.setup:.1f} s to build and compile. Fits of "
         "one size are trained together where the architecture allows it.",
         "The spread from the data is the standard deviation over folds with the seeds' share taken out; that of seeds "
         "is within a fold. Folds share training records: the deviation over folds is not that of new data sets.",
     ]
-    last = sizes[-1]["test"]
+    last = sizes[-1].test
     return Report(
-        title=f"Learning curve of {network_settings(result['job']['model']['kind']).title} on {dataset.resolve().name}",
+        title=f"Learning curve of {network_settings(result.model_kind).title} on {dataset.resolve().name}",
         asked="Would more data help, and how much of the score is luck?",
-        answer=_answer(result, name),
+        answer=answer_of(result),
         key_numbers=[
-            KeyNumber(f"{last['mean']:.3f}", f"{name} on new events, all data", f"± {last['std']:.3f} over all fits"),
-            KeyNumber(f"{last['std_data']:.3f}", "spread from which events", ""),
-            KeyNumber("–" if last["std_seeds"] is None else f"{last['std_seeds']:.3f}", "spread from the seed",
-                      "one seed only" if last["std_seeds"] is None else ""),
+            KeyNumber(f"{last.mean:.3f}", f"{name} on new events, all data", f"± {last.std:.3f} over all fits"),
+            KeyNumber(f"{last.std_data:.3f}", "spread from which events", ""),
+            KeyNumber(_or_dash(last.std_seeds), "spread from the seed",
+                      "one seed only" if last.std_seeds is None else ""),
         ],
-        notices=[simulated_notice()] * result["simulated"] + [ungrouped_notice()] * (not result["grouped"]),
+        notices=[simulated_notice()] * result.simulated + [ungrouped_notice()] * (not result.grouped),
         sections=[
             Section("The curve", pictures=pictures),
             Section("In numbers", tables=[Table(header, rows, f"{name}, mean ± standard deviation over all fits")]),
@@ -246,19 +323,24 @@ def _report(result: dict[str, Any], table: Records, dataset: Path) -> Report:
     )  # fmt: skip
 
 
-def _answer(result: dict[str, Any], name: str) -> str:
-    sizes = result["sizes"]
-    last = sizes[-1]["test"]
-    words = f"With all training records the {name} on new events is {last['mean']:.3f} ± {last['std']:.3f}."
-    if len(sizes) < 2:
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def answer_of(result: LearningCurve) -> str:
+    """Whether more data should help, as far as the last step says."""
+    name, sizes = SCORE_NAMES[result.score], result.sizes
+    last = sizes[-1].test
+    words = f"With all training records the {name} on new events is {last.mean:.3f} ± {last.std:.3f}."
+    if len(sizes) < 2 or result.last_step is None:
         return words
     before = sizes[-2]
-    gain, error = result["last_step"]["gain"], result["last_step"]["error"]
-    more = sizes[-1]["training_records"] / before["training_records"]
+    gain, error = result.last_step.gain, result.last_step.error
+    more = sizes[-1].training_records / before.training_records
     step = f"the last step, {more:.1f} times the records, changed it by {gain:+.3f} ± {error:.3f}"
-    better = gain if result["larger_is_better"] else -gain
+    better = gain if result.larger_is_better else -gain
     if better > 2 * error:
         return f"{words} More data should help: {step}."
     if better > 0:
-        return f"{words} Whether more data would help can't be told: {step}."
+        return f"{words} Whether more data would help is not clear: {step}."
     return f"{words} More data of this kind may not help: {step}."

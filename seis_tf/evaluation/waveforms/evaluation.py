@@ -1,13 +1,11 @@
 """Stage 8: a run -> what it is worth: `metrics.json`, `predictions.csv`, `figures/` and `report.html`.
 
 A classifier is judged on the splits of its own data, test events being those that neither training nor any setting saw,
-or on every record of another data set. Trivial predictors stand beside it, and intervals are over events.
+or on every record of another data set. Trivial predictors are compared with it, and intervals are over events.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,14 @@ from seis_tf.dataset.dataset_info import SPLITS, DatasetInfo, check_filled
 from seis_tf.evaluation.report.page import write_report
 from seis_tf.evaluation.report.record_figures import scales_of
 from seis_tf.evaluation.stats import scores
+from seis_tf.evaluation.stats.classification import ProbabilityScores, SplitScores, all_scores
 from seis_tf.evaluation.waveforms import trivial
 from seis_tf.evaluation.waveforms.calibrate import RECALL, calibrate, probabilities, thresholds_of
 from seis_tf.evaluation.waveforms.judged import Judged
+from seis_tf.evaluation.waveforms.metrics import Threshold, TrivialScores, TrivialSplit, WaveformMetrics
 from seis_tf.evaluation.waveforms.report import report_of
 from seis_tf.evaluation.waveforms.trivial import Predictor
-from seis_tf.files import write_atomically, write_json
+from seis_tf.files import as_csv, write_atomically, write_json
 from seis_tf.names import check_names
 from seis_tf.runs import Run, dataset_of, find_dataset, is_same, load_run
 
@@ -43,7 +43,7 @@ def evaluate(
     recall: float = RECALL,
     progress: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda words: None,
-) -> dict[str, Any]:
+) -> WaveformMetrics:
     """Judges a classifier and writes what was found.
 
     Args:
@@ -54,11 +54,11 @@ def evaluate(
         dataset: the run's own, where it is not found from the run.
         draws: bootstrap samples of events for the intervals; 0 for none.
         recall: part of each class that its threshold is to find, chosen on validation records.
-        progress: told the steps done and the steps in all.
-        say: told where the run's calibration is fitted only now, or can't be.
+        progress: called with the steps done and the steps in all.
+        say: called with a sentence where the run's calibration is fitted only now, or can't be.
 
     Returns:
-        The content of `metrics.json`.
+        The metrics, which `metrics.json` holds.
 
     Raises:
         ValueError: no finished run, its data set is gone or changed, or `data` has other classes, shapes,
@@ -78,68 +78,74 @@ def evaluate(
         judged = _judge_other(run, folder, info, temperature, find_dataset(run, dataset), progress)
         out = run.folder / "evaluations" / f"{folder.resolve().name}-{info.fingerprint[:8]}"
         out.mkdir(parents=True, exist_ok=True)
-    metrics = metrics_of(judged, draws, recall) | {"calibration": calibrated.get("fitted_on", "")}
+    metrics = metrics_of(judged, draws, recall, calibrated.get("fitted_on", ""))
     progress(3, _STEPS)
     write_atomically(out / "predictions.csv", predictions_csv(judged).encode())
     write_report(out, report_of(judged, metrics, scales_of(judged.info)))
     progress(4, _STEPS)
-    write_json(out / "metrics.json", metrics)
+    write_json(out / "metrics.json", metrics.tree())
     progress(_STEPS, _STEPS)
     return metrics
 
 
-def metrics_of(judged: Judged, draws: int = 1000, recall: float = 0.95) -> dict[str, Any]:
-    """Everything that is told of a run in numbers: what `metrics.json` holds."""
-    columns, names = judged.columns, judged.info.class_names
-    config = judged.run.config
-    has_waveforms = "waveform" in columns
-    parts = {}
-    for part, rows in judged.rows.items():
-        labels, groups = columns["label"][rows], columns["group"][rows]
-        snr_db = columns["snr_db"][rows] if has_waveforms else None
-        found = scores.all_scores(labels, judged.probabilities[rows], groups, names, snr_db=snr_db, draws=draws)
-        unscaled = scores.headline_scores(labels, judged.unscaled[rows])
-        found["unscaled"] = {name: unscaled[name] for name in ("log_loss", "brier", "ece")}
-        if judged.run.members > 1:
-            each = [scores.headline_scores(labels, member[rows]) for member in judged.members.astype(np.float64)]
-            found["members"] = {name: scores.summary([row[name] for row in each]) for name in scores.HEADLINES}
-        parts[part] = found
-    return {
-        "task": "waveforms",
-        "model": config.job.model.kind,
-        "parameters": judged.run.parameters,
-        "members": judged.run.members,
-        "dataset": str(judged.dataset),
-        "fingerprint": judged.info.fingerprint,
-        "simulated": judged.info.simulated,
-        "grouped": judged.info.grouped,
-        "seen_groups": judged.seen_groups,
-        "class_names": list(names),
-        "main": judged.main,
-        "temperature": judged.temperature,
-        "thresholds": _thresholds(judged, recall),
-        "splits": parts,
-        "trivial": {p.name: _trivial_scores(p, judged, draws) for p in judged.predictors},
-    }
+def metrics_of(judged: Judged, draws: int = 1000, recall: float = RECALL, calibration: str = "") -> WaveformMetrics:
+    """All numbers of an evaluation.
+
+    Args:
+        judged: what was judged.
+        draws: bootstrap samples of events for the intervals; 0 for none.
+        recall: part of each class that its threshold is to find.
+        calibration: what the temperature was fitted on, in words.
+    """
+    return WaveformMetrics(
+        task="waveforms",
+        model=judged.run.config.job.model.kind,
+        parameters=judged.run.parameters,
+        members=judged.run.members,
+        dataset=str(judged.dataset),
+        fingerprint=judged.info.fingerprint,
+        simulated=judged.info.simulated,
+        grouped=judged.info.grouped,
+        seen_groups=judged.seen_groups,
+        class_names=list(judged.info.class_names),
+        main=judged.main,
+        temperature=judged.temperature,
+        thresholds=_thresholds(judged, recall),
+        splits={part: _split_scores(judged, rows, draws) for part, rows in judged.rows.items()},
+        trivial={p.name: _trivial_scores(p, judged, draws) for p in judged.predictors},
+        calibration=calibration,
+    )
+
+
+def _split_scores(judged: Judged, rows: np.ndarray, draws: int) -> SplitScores:
+    """Scores of the model for some records, of its unscaled probabilities, and over the members of an ensemble."""
+    columns = judged.columns
+    labels, groups = columns["label"][rows], columns["group"][rows]
+    snr_db = columns["snr_db"][rows] if "waveform" in columns else None
+    found = all_scores(labels, judged.probabilities[rows], groups, judged.info.class_names, snr_db=snr_db, draws=draws)
+    more: dict[str, Any] = {"unscaled": ProbabilityScores(**scores.headline_scores(labels, judged.unscaled[rows]))}
+    if judged.run.members > 1:
+        each = [scores.headline_scores(labels, member[rows]) for member in judged.members.astype(np.float64)]
+        more["members"] = {name: scores.summary([row[name] for row in each]) for name in scores.HEADLINES}
+    return found.model_copy(update=more)
 
 
 def predictions_csv(judged: Judged) -> str:
     """One line a record: where it is from, what is true, what was answered, with which probabilities."""
     names, columns = judged.info.class_names, judged.columns
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     about = ("record_id", "group", "station")
     measured = ("snr_db", "peak_amplitude", "clipped")
-    writer.writerow(["split", *about, "class", "predicted_class", *(f"probability_{n}" for n in names), *measured])
+    header = ["split", *about, "class", "predicted_class", *(f"probability_{n}" for n in names), *measured]
+    lines = []
     probabilities = judged.probabilities
     for part, rows in judged.rows.items():
         for row in rows:
-            writer.writerow(
+            lines.append(
                 [part, *(columns[name][row] for name in about), names[columns["label"][row]],
                  names[probabilities[row].argmax()], *(f"{p:.6g}" for p in probabilities[row]),
                  *(f"{columns[name][row]:.6g}" for name in measured)]
             )  # fmt: skip
-    return text.getvalue()
+    return as_csv(header, lines)
 
 
 def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo) -> None:
@@ -150,7 +156,8 @@ def check_like(folder: Path | str, expected: DatasetInfo, received: DatasetInfo)
     """
     shards.check_task(folder, received, expected.task)
     check_names(f"{folder}: classes", expected.class_names, received.class_names)
-    pairs = {"spectrogram shape": tuple(i.feature("spectrogram").shape for i in (expected, received))}
+    shapes = [i.feature("spectrogram").shape for i in (expected, received)]
+    pairs: dict[str, tuple[Any, Any]] = {"spectrogram shape": (shapes[0], shapes[1])}
     pairs["sampling rate in Hz"] = (expected.sampling_rate_hz, received.sampling_rate_hz)
     mine, theirs = (info.job.get("spectrogram", {}) for info in (expected, received))
     pairs |= {f"spectrogram {key}": (mine.get(key), theirs.get(key)) for key in sorted(mine.keys() | theirs.keys())}
@@ -191,7 +198,7 @@ def _judge_other(
     return Judged(run, info, folder, table.columns, rows, members, temperature, predictors, seen)
 
 
-def _thresholds(judged: Judged, recall: float) -> dict[str, Any]:
+def _thresholds(judged: Judged, recall: float) -> dict[str, Threshold]:
     """The probability from which on a class is called, for a wished-for recall; and what that gives on new events."""
     if "valid" not in judged.rows:
         return {}
@@ -201,13 +208,13 @@ def _thresholds(judged: Judged, recall: float) -> dict[str, Any]:
     found = {}
     for name, threshold in thresholds_of(labels, p, judged.info.class_names, recall).items():
         k = judged.info.class_names.index(name)
-        called, own = test[:, k] >= threshold, true == k
-        found[name] = {
-            "threshold": threshold,
-            "wished_recall": recall,
-            "recall": float(called[own].mean()) if own.any() else None,
-            "precision": float(own[called].mean()) if called.any() else None,
-        }
+        called, is_class = test[:, k] >= threshold, true == k
+        found[name] = Threshold(
+            threshold=threshold,
+            wished_recall=recall,
+            recall=float(called[is_class].mean()) if is_class.any() else None,
+            precision=float(is_class[called].mean()) if called.any() else None,
+        )
     return found
 
 
@@ -216,7 +223,7 @@ def _fit_trivial(table: tables.Table, rows: np.ndarray) -> list[Predictor]:
     return trivial.fit_all(table.columns, rows, table.info.class_names, scales.frequencies, scales.log)
 
 
-def _trivial_scores(predictor: Predictor, judged: Judged, draws: int) -> dict[str, Any]:
+def _trivial_scores(predictor: Predictor, judged: Judged, draws: int) -> TrivialScores:
     """Scores of a trivial predictor, and by how much the model is better on the same resampled events."""
     n_classes = len(judged.info.class_names)
     predicted = predictor.predict(judged.columns)
@@ -224,13 +231,8 @@ def _trivial_scores(predictor: Predictor, judged: Judged, draws: int) -> dict[st
     parts = {}
     for part, rows in judged.rows.items():
         labels, groups = judged.columns["label"][rows], judged.columns["group"][rows]
-        own, model = (scores.confusion_matrix(labels, answers[rows], n_classes) for answers in (predicted, answered))
-        found: dict[str, Any] = {
-            "accuracy": float(scores.accuracy(own)),
-            "balanced_accuracy": float(scores.balanced_accuracy(own)),
-            "macro_f1": float(scores.macro_f1(own)),
-            "model_minus_this": float(scores.balanced_accuracy(model) - scores.balanced_accuracy(own)),
-        }
+        simple, model = (scores.confusion_matrix(labels, answers[rows], n_classes) for answers in (predicted, answered))
+        intervals = {}
         if draws and len(np.unique(groups)) > 1:
             sampled = [
                 scores.balanced_accuracy(
@@ -238,7 +240,13 @@ def _trivial_scores(predictor: Predictor, judged: Judged, draws: int) -> dict[st
                 )
                 for answers in (predicted, answered)
             ]
-            found["interval"] = scores.interval(sampled[0])
-            found["model_minus_this_interval"] = scores.interval(sampled[1] - sampled[0])
-        parts[part] = found
-    return {"about": predictor.about, "splits": parts}
+            intervals["interval"] = scores.interval(sampled[0])
+            intervals["model_minus_this_interval"] = scores.interval(sampled[1] - sampled[0])
+        parts[part] = TrivialSplit(
+            accuracy=float(scores.accuracy(simple)),
+            balanced_accuracy=float(scores.balanced_accuracy(simple)),
+            macro_f1=float(scores.macro_f1(simple)),
+            model_minus_this=float(scores.balanced_accuracy(model) - scores.balanced_accuracy(simple)),
+            **intervals,
+        )
+    return TrivialScores(about=predictor.about, splits=parts)

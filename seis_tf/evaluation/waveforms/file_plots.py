@@ -59,7 +59,7 @@ def plot_files(files: Sequence[Path | str], out: Path | str, any_format: bool = 
 
 def _pictures(trace: Trace, name: str, file: str) -> list[Picture]:
     samples = np.asarray(trace.samples, np.float64)[None].copy()
-    settings = _settings(samples.size, file)
+    settings = frames_of(samples.size, file)
     if not np.isfinite(samples).all():
         raise ValueError(f"{file}: expected finite samples, received {np.count_nonzero(~np.isfinite(samples))} others")
     remove_trend(samples, "linear")
@@ -80,7 +80,12 @@ def _pictures(trace: Trace, name: str, file: str) -> list[Picture]:
     ]
 
 
-def _settings(n_samples: int, file: str) -> SpectrogramSettings:
+def frames_of(n_samples: int, file: str) -> SpectrogramSettings:
+    """Spectrogram settings for a trace of this length: about a hundred frames, half overlapping.
+
+    Raises:
+        ValueError: fewer samples than a frame needs; names the file.
+    """
     shortest = SpectrogramSettings().nperseg
     if n_samples < shortest:
         raise ValueError(f"{file}: expected at least {shortest} samples, received {n_samples}")

@@ -13,7 +13,9 @@ from seis_tf.evaluation.report.record_figures import Scales
 from seis_tf.evaluation.report.sections import PARTS
 from seis_tf.evaluation.report.units import data_words, percent
 from seis_tf.evaluation.stats import scores
+from seis_tf.evaluation.stats.classification import SplitScores
 from seis_tf.evaluation.waveforms import trivial
+from seis_tf.evaluation.waveforms.metrics import WaveformMetrics
 
 if TYPE_CHECKING:
     from seis_tf.evaluation.waveforms.judged import Judged
@@ -21,28 +23,31 @@ if TYPE_CHECKING:
 GALLERY = 9
 
 
-def errors_section(judged: Judged, metrics: dict[str, Any]) -> Section:
+def errors_section(judged: Judged, metrics: WaveformMetrics) -> Section:
     """Confusion, recall by SNR, curves of each class."""
-    main, names = metrics["splits"][judged.main], judged.info.class_names
+    main, names = metrics.main_scores, judged.info.class_names
     labels, probabilities = _of_main(judged)
     header = ["class", "records", "precision", "recall", "F1", "ROC area", "PR area"]
-    keys = ("precision", "recall", "f1", "roc_auc", "average_precision")
     rows = [
-        [name, f"{row['records']:,}", *("–" if row[key] is None else f"{row[key]:.3f}" for key in keys)]
-        for name, row in main["classes"].items()
+        [
+            name,
+            f"{row.records:,}",
+            *map(_score, (row.precision, row.recall, row.f1, row.roc_auc, row.average_precision)),
+        ]
+        for name, row in main.classes.items()
     ]
     pictures = [
         Picture(
             "confusion",
-            figures.confusion_matrix(np.array(main["confusion"]), names, f"Confusion, {PARTS[judged.main]}"),
+            figures.confusion_matrix(np.array(main.confusion), names, f"Confusion, {PARTS[judged.main]}"),
             "Records by true class and answer; percentages are parts of the true class.",
         )
     ]
-    if "by_snr" in main:
+    if main.by_snr is not None:
         pictures.append(
             Picture(
                 "recall_by_snr",
-                figures.recall_by_snr(main["by_snr"], names),
+                figures.recall_by_snr(main.by_snr, names),
                 "What is found of each class by the record's signal-to-noise ratio; larger marks are of more records.",
             )
         )
@@ -61,25 +66,26 @@ def errors_section(judged: Judged, metrics: dict[str, Any]) -> Section:
     return Section("Where it is right and wrong", [_worst_confusion(main, names)], [Table(header, rows)], pictures)
 
 
-def probabilities_section(judged: Judged, metrics: dict[str, Any]) -> Section:
+def probabilities_section(judged: Judged, metrics: WaveformMetrics) -> Section:
     """Reliability before and after temperature scaling."""
-    main = metrics["splits"][judged.main]
+    main = metrics.main_scores
     labels, probabilities = _of_main(judged)
     unscaled = judged.unscaled[judged.rows[judged.main]]
     before, after = (scores.reliability(p.max(axis=1), p.argmax(axis=1) == labels) for p in (unscaled, probabilities))
     rows = [
-        ["as trained", *(f"{main['unscaled'][n]:.3f}" for n in ("log_loss", "brier", "ece"))],
-        ["after scaling", *(f"{main[n]:.3f}" for n in ("log_loss", "brier", "ece"))],
+        [words, *map(_score, (found.log_loss, found.brier, found.ece))]
+        for words, found in (("as trained", main.unscaled), ("after scaling", main))
+        if found is not None
     ]
     change = (
         "hardly changed"
         if abs(judged.temperature - 1) < 0.02
-        else "made " + ("less sure" if judged.temperature > 1 else "surer")
+        else "made " + ("less extreme" if judged.temperature > 1 else "more extreme")
     )
     text = (
-        f"An honest model is right in 80 % of the records for which it says 0.8. The temperature fitted on validation "
-        f"events is {judged.temperature:.2f}: the network's probabilities are {change}. It is part of the export, and "
-        "all other scores of this page are of scaled probabilities."
+        f"A calibrated model is right in 80 % of the records for which it says 0.8. The temperature fitted on "
+        f"validation events is {judged.temperature:.2f}: the network's probabilities are {change}. It is part of the "
+        "export, and all other scores of this page are of scaled probabilities."
     )
     picture = Picture(
         "reliability",
@@ -88,27 +94,27 @@ def probabilities_section(judged: Judged, metrics: dict[str, Any]) -> Section:
         "bars are two binomial deviations.",
     )
     table = Table(["probabilities", "log loss", "Brier score", "ECE"], rows, f"On {PARTS[judged.main]} records")
-    return Section("Are its probabilities honest?", [text], [table, *_threshold_tables(metrics)], [picture])
+    return Section("Are its probabilities calibrated?", [text], [table, *_threshold_tables(metrics)], [picture])
 
 
-def _threshold_tables(metrics: dict[str, Any]) -> list[Table]:
+def _threshold_tables(metrics: WaveformMetrics) -> list[Table]:
     """Thresholds for the wished-for recall, where there were validation records to choose them on."""
     rows = [
         [
             name,
-            f"{t['threshold']:.3f}",
-            *("–" if t[key] is None else percent(t[key]) for key in ("recall", "precision")),
+            f"{t.threshold:.3f}",
+            *("–" if value is None else percent(value) for value in (t.recall, t.precision)),
         ]
-        for name, t in metrics["thresholds"].items()
+        for name, t in metrics.thresholds.items()
     ]
     if not rows:
         return []
-    wished = percent(next(iter(metrics["thresholds"].values()))["wished_recall"])
+    wished = percent(next(iter(metrics.thresholds.values())).wished_recall)
     caption = f"To find {wished} of a class: its threshold, chosen on validation; and what that gives on test records"
     return [Table(["class", "threshold", "found", "right"], rows, caption)]
 
 
-def simple_section(judged: Judged, metrics: dict[str, Any], scales: Scales) -> Section | None:
+def simple_section(judged: Judged, metrics: WaveformMetrics, scales: Scales) -> Section | None:
     """What the trivial predictors learned; None where there are none."""
     if not judged.predictors:
         return None
@@ -123,7 +129,7 @@ def simple_section(judged: Judged, metrics: dict[str, Any], scales: Scales) -> S
         low, high = (
             trivial.band_amplitude(columns["spectrogram"][rows], b, scales.log) for b in (bands.low, bands.high)
         )
-        words = tuple(trivial.band_text(band, scales.frequencies) for band in (bands.low, bands.high))
+        words = (trivial.band_text(bands.low, scales.frequencies), trivial.band_text(bands.high, scales.frequencies))
         figure = figures.band_scatter(low, high, labels, names, words)
         pictures.append(
             Picture(
@@ -135,25 +141,25 @@ def simple_section(judged: Judged, metrics: dict[str, Any], scales: Scales) -> S
 
 
 def gallery_sections(judged: Judged, scales: Scales) -> list[Section]:
-    """Records answered wrongly, the surest first, and rightly."""
+    """Records answered wrongly, those of the highest probability first, and rightly."""
     labels, probabilities = _of_main(judged)
     answered, rows = probabilities.argmax(axis=1), judged.rows[judged.main]
-    sure = probabilities.max(axis=1)
+    confidence = probabilities.max(axis=1)
     wrong = np.flatnonzero(answered != labels)
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:GALLERY]
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:GALLERY]
     sections = []
     if len(worst):
-        text = f"{len(wrong)} of {len(labels)} answers are wrong. These are the ones that it was surest of."
-        sections.append(Section("Wrong answers", [text], (), _cards("false", worst, rows, judged, scales)))
+        text = f"{len(wrong)} of {len(labels)} answers are wrong. These have the highest probabilities."
+        sections.append(Section("Wrong answers", [text], (), _cards("false", worst.tolist(), rows, judged, scales)))
     else:
         sections.append(Section("Wrong answers", [f"None of {len(labels)}."]))
     chosen = []
     for k in range(probabilities.shape[1]):
         right = np.flatnonzero((labels == k) & (answered == k))
-        order = right[np.argsort(-sure[right], kind="stable")]
+        order = right[np.argsort(-confidence[right], kind="stable")]
         chosen += [*order[:1], *order[1:][-1:]]
     if chosen:
-        text = "Of each class the right answer that it was surest of, and the one that it was least sure of."
+        text = "Of each class the right answer with the highest probability, and the one with the lowest."
         sections.append(Section("Right answers", [text], (), _cards("correct", chosen, rows, judged, scales)))
     return sections
 
@@ -173,13 +179,13 @@ def _cards(prefix: str, chosen: Sequence[int], rows: np.ndarray, judged: Judged,
     return cards
 
 
-def method_section(judged: Judged, metrics: dict[str, Any]) -> Section:
+def method_section(judged: Judged, metrics: WaveformMetrics) -> Section:
     """Data, definitions, all settings."""
     info, job = judged.info, judged.run.config.job
-    own = judged.main != "all"
+    is_own_data = judged.main != "all"
     text = [
-        data_words(judged.run, info, judged.dataset, own, "event")
-        + (" No setting and no statistic comes from test records." if own else ""),
+        data_words(judged.run, info, judged.dataset, is_own_data, "event")
+        + (" No setting and no statistic comes from test records." if is_own_data else ""),
         "Intervals hold the middle 95 % of 1,000 bootstrap samples that draw whole events with replacement, so that "
         "many records of one event do not count as many. Differences are taken within each sample.",
         "ECE is the mean distance between confidence and accuracy of the answer in 15 bins with equal numbers of "
@@ -205,16 +211,20 @@ def _of_main(judged: Judged) -> tuple[np.ndarray, np.ndarray]:
     return judged.columns["label"][rows], judged.probabilities[rows]
 
 
-def _worst_confusion(main: dict[str, Any], names: Sequence[str]) -> str:
-    confusion = np.array(main["confusion"])
+def _worst_confusion(main: SplitScores, names: Sequence[str]) -> str:
+    confusion = np.array(main.confusion)
     off = confusion - np.diag(np.diag(confusion))
     if not off.any():
         return "There is no wrong answer."
-    i, j = np.unravel_index(off.argmax(), off.shape)
+    i, j = map(int, np.unravel_index(off.argmax(), off.shape))
     return (
         f"The commonest mistake: {names[i]} taken for {names[j]}, "
         f"{off[i, j]} of {confusion[i].sum()} records of {names[i]}."
     )
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _as_words(value: Any) -> str:

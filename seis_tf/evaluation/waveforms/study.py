@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from seis_tf.dataset.tables import Table
 from seis_tf.evaluation.report.record_figures import scales_of
 from seis_tf.evaluation.stats import paired, scores
 from seis_tf.evaluation.stats.folds import Fold
-from seis_tf.evaluation.study import OPTIMIZERS, Evaluation, Paired, Variant, unknown_changes
+from seis_tf.evaluation.study import OPTIMIZERS, Evaluation, FoldSpread, Paired, Variant, unknown_changes
 from seis_tf.evaluation.waveforms import evaluation, trivial
 from seis_tf.evaluation.waveforms.calibrate import calibrate
+from seis_tf.evaluation.waveforms.metrics import WaveformMetrics
 from seis_tf.evaluation.waveforms.summary import summary
 from seis_tf.settings.data import SpectrogramSettings
 from seis_tf.settings.networks import MlpSettings
@@ -40,12 +41,11 @@ def compare(table: Table, one: np.ndarray, two: np.ndarray, groups: np.ndarray, 
     labels, n_classes = table["label"], len(table.info.class_names)
     right = [(answers == labels).mean(axis=0) for answers in (one, two)]
     drawn = [paired.bootstrap_balanced_accuracy(labels, answers, groups, n_classes, draws) for answers in (one, two)]
-    found = asdict(paired.mcnemar(one[0] == labels, two[0] == labels))
-    found["assumes"] = "records are independent, which records of one event are not"
-    return Paired(paired.event_gains(labels, *right, groups), drawn[0] - drawn[1], {"mcnemar": found})
+    gains = paired.event_gains(labels, right[0], right[1], groups)
+    return Paired(gains, drawn[0] - drawn[1], paired.mcnemar(one[0] == labels, two[0] == labels))
 
 
-def trivial_scores(table: Table, folds: Sequence[Fold]) -> dict[str, Any]:
+def trivial_scores(table: Table, folds: Sequence[Fold]) -> dict[str, FoldSpread]:
     """Balanced accuracy of the trivial predictors on the same folds."""
     scales, names = scales_of(table.info), table.info.class_names
     found: dict[str, list[float]] = {}
@@ -55,7 +55,8 @@ def trivial_scores(table: Table, folds: Sequence[Fold]) -> dict[str, Any]:
         for predictor in trivial.fit_all(table.columns, train, names, scales.frequencies, scales.log):
             confusion = scores.confusion_matrix(test["label"], predictor.predict(test), len(names))
             found.setdefault(predictor.name, []).append(float(scores.balanced_accuracy(confusion)))
-    return {name: scores.summary(rows) | {"by_fold": rows} for name, rows in found.items()}
+    spreads = {name: scores.summary(rows) for name, rows in found.items()}
+    return {name: FoldSpread(mean=s.mean, std=s.std, by_fold=found[name]) for name, s in spreads.items()}
 
 
 def variants(job: TrainJob, info: DatasetInfo) -> list[Variant]:
@@ -99,6 +100,7 @@ def _other_scale(power: np.ndarray, settings: SpectrogramSettings) -> np.ndarray
 EVALUATION = Evaluation(
     evaluate=evaluation.evaluate,
     calibrate=calibrate,
+    metrics=WaveformMetrics,
     summary=summary,
     features=("station", "record_id", "snr_db", "peak_amplitude"),
     main_score="balanced_accuracy",

@@ -1,7 +1,7 @@
 """What any model must beat: predictors that see one number of a record, or a few, fitted on the training records.
 
 Amplitude alone often separates such classes, and a network that does no better has learned nothing of the waveform. So
-these stand beside every score.
+these are reported beside every score.
 """
 
 from __future__ import annotations

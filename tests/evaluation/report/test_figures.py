@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 from seis_tf.evaluation.report import figures, record_figures
 from seis_tf.evaluation.report.page import as_png
 from seis_tf.evaluation.report.record_figures import Scales
-from seis_tf.evaluation.stats import scores
+from seis_tf.evaluation.stats import classification, scores
 
 NAMES = ("AE", "UP", "noise")
 SCALES = Scales(10e6, True, np.linspace(0, 5e6, 65), (np.arange(101) * 10 + 10) / 10e6, "counts")
@@ -37,7 +37,7 @@ def history(epochs: int = 5) -> list[dict[str, float]]:
 def every_figure() -> dict[str, matplotlib.figure.Figure]:
     labels, p = answers()
     bins = scores.reliability(p.max(axis=1), p.argmax(axis=1) == labels)
-    snr = scores.by_snr(labels, p, np.linspace(-5, 40, 200), NAMES)
+    snr = classification.by_snr(labels, p, np.linspace(-5, 40, 200), NAMES)
     peaks = 10 ** np.random.default_rng(1).normal(size=200)
     level = np.random.default_rng(2).normal(size=(45, 3))
     mask = np.ones((45, 3)) * [1, 1, 0]

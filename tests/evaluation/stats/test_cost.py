@@ -53,5 +53,5 @@ def test_flops_are_those_that_tensorflow_counts_for_products(model):
 
 def test_everything_is_described():
     found = cost.describe(waveform_networks.mlp((4, 5), 2, (3,)), waveform_networks.mlp_parameters((4, 5), 2, (3,)))
-    assert found["parameters"] == found["parameters_by_formula"] == 21 * 3 + 4 * 2
-    assert set(found["latency_ms"]) == {"1", "1000"} and min(found["latency_ms"].values()) > 0
+    assert found.parameters == found.parameters_by_formula == 21 * 3 + 4 * 2
+    assert set(found.latency_ms) == {"1", "1000"} and min(found.latency_ms.values()) > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scoringrules
 from scipy import integrate, stats
 
 from seis_tf.evaluation.stats.crps import sample_crps, sorted_crps
@@ -47,3 +48,13 @@ def test_one_sample_scores_its_absolute_error_and_float32_loses_nothing():
     assert sorted_crps(np.array([3.0]), np.array([[1.0], [3.5]])).tolist() == [[2.0], [0.5]]
     near = (1000 + np.arange(5000) / 5000).astype(np.float32)
     assert sorted_crps(near, np.array(1000.5)) == pytest.approx(by_integral(near.astype(float), 1000.5), abs=1e-9)
+
+
+def test_both_are_those_of_scoringrules():
+    rng = np.random.default_rng(11)
+    samples, truth = rng.normal(size=(30, 8, 3)), rng.normal(size=(8, 3))
+    expected = scoringrules.crps_ensemble(truth, samples, m_axis=0, estimator="nrg")
+    assert sample_crps(samples, truth) == pytest.approx(expected, abs=1e-12)
+    one = np.sort(samples[:, 0, 0])
+    expected = [scoringrules.crps_ensemble(value, one, estimator="nrg") for value in truth.ravel()]
+    assert sorted_crps(one, truth.ravel()) == pytest.approx(expected, abs=1e-12)

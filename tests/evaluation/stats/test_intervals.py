@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import crepes
 import numpy as np
 import pytest
 from scipy import stats
@@ -178,3 +179,19 @@ def test_stored_intervals_that_can_not_be_are_refused(tree, message):
     Intervals.model_validate({"quantities": {"mw": GOOD}})
     with pytest.raises(ValueError, match=message):
         Intervals.model_validate(tree)
+
+
+def test_ends_are_those_of_crepes():
+    """A conformal predictive system of signed errors over the difficulty, in the same bins."""
+    truth, predicted, bins = events(400, 3)
+    fitted = intervals.fit_conformal(truth, predicted, bins[:, None], 3)
+    _, new, new_bins = events(50, 4)
+    lower, upper = fitted.settings().bounds(new, new_bins[:, None])
+    sigma, new_sigma = (intervals.difficulty(each, fitted.scale) for each in (predicted, new))
+    for k in range(2):
+        system = crepes.ConformalPredictiveSystem()
+        system.fit(truth[:, k] - predicted.centre[:, k], sigmas=sigma[:, k], bins=bins, seed=0)
+        for place, level in enumerate(intervals.LEVELS):
+            ends = system.predict_int(new.centre[:, k], sigmas=new_sigma[:, k], bins=new_bins, confidence=level)
+            assert lower[:, k, place] == pytest.approx(ends[:, 0])
+            assert upper[:, k, place] == pytest.approx(ends[:, 1])

@@ -48,6 +48,18 @@ def test_sign_flips_agree_with_scipy():
     assert paired.sign_flip_p(gains) == pytest.approx(scipy_p)
 
 
+def test_sixteen_events_are_exact_with_ties_and_seventeen_are_drawn():
+    """Equal gains make many equal sums, that rounding must not part: a binomial distribution by hand."""
+    gains = np.where(np.arange(16) < 12, 0.1, -0.1)  # 12 to 4: as far from 8 as at most 4, or at least 12, heads
+    assert paired.sign_flip_p(gains) == pytest.approx(2 * stats.binom(16, 0.5).cdf(4), rel=1e-12)
+    more = np.append(gains, 0.1)
+    exact = 2 * stats.binom(17, 0.5).cdf(4)
+    error = 4 * np.sqrt(exact * (1 - exact) / 100_000)
+    drawn = paired.sign_flip_p(more)
+    assert drawn == pytest.approx(exact, abs=error) and drawn != exact
+    assert drawn == paired.sign_flip_p(more)  # the same seed, the same patterns
+
+
 def test_without_a_difference_p_is_uniform():
     rng = np.random.default_rng(2)
     p = [paired.sign_flip_p(rng.normal(size=10)) for _ in range(400)]

@@ -84,13 +84,13 @@ def test_the_table_and_its_differences(tiny_waveforms, tmp_path):
     result = ablation.ablation(
         tiny_waveforms, JOB, tmp_path, variants=variants, n_folds=3, draws=100, progress=lambda *p: seen.append(p)
     )
-    assert json.loads((tmp_path / "ablation.json").read_text()) == result
-    found = result["variants"]
+    assert json.loads((tmp_path / "ablation.json").read_text()) == result.tree()
+    found = result.variants
     assert list(found) == ["as given", "same", "untrained", "linear"]
-    same = found["same"]["against_base"]
-    assert (same["difference"], same["interval"], same["p"]) == (0.0, [0.0, 0.0], 1.0)
-    assert found["untrained"]["against_base"]["interval"][1] < 0
-    assert "against_base" not in found["as given"]
+    same = found["same"].against_base
+    assert (same.difference, same.interval, same.p) == (0.0, [0.0, 0.0], 1.0)
+    assert found["untrained"].against_base.interval[1] < 0
+    assert found["as given"].against_base is None
     text = (tmp_path / "report.html").read_text()
     assert "Worse: untrained" in text
     assert seen[-1] == (400, 400)

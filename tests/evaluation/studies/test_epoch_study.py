@@ -30,14 +30,12 @@ def test_the_curves_and_the_best_epoch(study):
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 41))
     valid = [float(row["valid_loss"]) for row in rows]
-    assert result["best_epoch"] == int(np.argmin(valid)) + 1
-    assert json.loads((out / "epochs.json").read_text()) == result
+    assert result.best_epoch == int(np.argmin(valid)) + 1
+    assert json.loads((out / "epochs.json").read_text()) == result.tree()
     # The losses without dropout and penalty are the log losses of the scores at the same weights.
-    assert result["best"]["test"]["log_loss"] == pytest.approx(
-        float(rows[result["best_epoch"] - 1]["test_loss"]), rel=1e-4
-    )
-    assert result["last"]["train"]["log_loss"] == pytest.approx(float(rows[-1]["train_loss"]), rel=1e-2)
-    assert result["last"]["train"]["log_loss"] < result["best"]["train"]["log_loss"]
+    assert result.best["test"]["log_loss"] == pytest.approx(float(rows[result.best_epoch - 1]["test_loss"]), rel=1e-4)
+    assert result.last["train"]["log_loss"] == pytest.approx(float(rows[-1]["train_loss"]), rel=1e-2)
+    assert result.last["train"]["log_loss"] < result.best["train"]["log_loss"]
     assert "The best epoch on validation records is" in (out / "report.html").read_text()
 
 
@@ -51,9 +49,9 @@ def test_it_is_the_training_of_a_run(study, tiny_waveforms, tmp_path):
 
     outputs = run.predict([standardised(table, table.rows["train"])])[0]
     accuracy = np.mean(outputs[table.rows["test"]].argmax(axis=1) == table["label"][table.rows["test"]])
-    assert result["best"]["test"]["accuracy"] == accuracy
+    assert result.best["test"]["accuracy"] == accuracy
     best = min(run.history[0], key=lambda row: row["val_loss"])["epoch"]
-    assert result["best_epoch"] == best
+    assert result.best_epoch == best
 
 
 def test_where_overfitting_starts():
@@ -66,7 +64,7 @@ def test_where_overfitting_starts():
 
 
 def test_long_trainings_are_drawn_with_few_points(tiny_waveforms, tmp_path, monkeypatch):
-    monkeypatch.setattr(epoch_study, "_POINTS", 5)
+    monkeypatch.setattr(epoch_study, "POINTS", 5)
     epoch_study.epoch_study(tiny_waveforms, JOB, tmp_path, epochs=22)
     epochs = [line.split(",")[0] for line in (tmp_path / "epochs.csv").read_text().splitlines()[1:]]
     assert epochs == ["1", "4", "8", "12", "16", "20", "22"]

@@ -44,12 +44,12 @@ def test_a_signature_of_events_inflates_random_folds(tiny_records, write_wavefor
     result = leaks.leak_meter(
         tmp_path / "data", JOB, tmp_path / "out", n_folds=3, draws=300, progress=lambda *p: seen.append(p)
     )
-    assert result["kinds"]["grouped"]["balanced_accuracy"] < 0.5
-    assert result["kinds"]["random"]["balanced_accuracy"] > 0.7
-    low, high = result["inflation_interval"]
-    assert 0.2 < low < result["inflation"] < high
+    assert result.kinds["grouped"].balanced_accuracy < 0.5
+    assert result.kinds["random"].balanced_accuracy > 0.7
+    low, high = result.inflation_interval
+    assert 0.2 < low < result.inflation < high
     # Three records an event: nearly all of 36 events are torn by three random folds, none by grouped ones.
-    assert result["kinds"]["random"]["torn_groups"] > 30 and result["kinds"]["grouped"]["torn_groups"] == 0
+    assert result.kinds["random"].torn_groups > 30 and result.kinds["grouped"].torn_groups == 0
     text = (tmp_path / "out" / "report.html").read_text()
     assert "A random split would flatter this model by" in text
     assert seen[-1] == (200, 200)
@@ -58,12 +58,12 @@ def test_a_signature_of_events_inflates_random_folds(tiny_records, write_wavefor
 def test_nothing_is_found_where_nothing_is_hidden(tiny_records, write_waveforms, tmp_path):
     write_waveforms(tmp_path / "data", with_signature(tiny_records(), 0.0))
     result = leaks.leak_meter(tmp_path / "data", JOB, tmp_path / "out", n_folds=3, draws=300)
-    low, high = result["inflation_interval"]
+    low, high = result.inflation_interval
     assert low < 0 < high
-    assert result["duplicates"] == [] and result["torn_by_own_split"] == []
-    assert list(result["kinds"]) == ["random", "grouped"]
-    assert "No samples stand under two event ids" in (tmp_path / "out" / "report.html").read_text()
-    assert json.loads((tmp_path / "out" / "leaks.json").read_text()) == result
+    assert result.duplicates == [] and result.torn_by_own_split == []
+    assert list(result.kinds) == ["random", "grouped"]
+    assert "No samples have two event ids" in (tmp_path / "out" / "report.html").read_text()
+    assert json.loads((tmp_path / "out" / "leaks.json").read_text()) == result.tree()
 
 
 def test_an_event_under_two_ids_is_found(tiny_records, write_waveforms, tmp_path):
@@ -72,14 +72,14 @@ def test_an_event_under_two_ids_is_found(tiny_records, write_waveforms, tmp_path
     assert info.grouped
     job = JOB.model_copy(update={"training": TrainingSettings(epochs=2)})
     result = leaks.leak_meter(tmp_path / "data", job, tmp_path / "out", n_folds=3, draws=50)
-    assert result["duplicates"] == [["AE000", "AE999", twins]]
-    assert result["groups"] == 36  # 37 ids, of which two are one event
-    assert "by given ids" in result["kinds"]
+    assert result.duplicates == [("AE000", "AE999", twins)]
+    assert result.groups == 36  # 37 ids, of which two are one event
+    assert "by given ids" in result.kinds
     from seis_tf.dataset.shards import split_of
     from seis_tf.settings.data import SplitSettings
 
     torn = split_of("AE000", SplitSettings()) != split_of("AE999", SplitSettings())
-    assert result["torn_by_own_split"] == (["AE000"] if torn else [])
+    assert result.torn_by_own_split == (["AE000"] if torn else [])
     assert "Leak: 1 pair of event ids hold the same samples" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -87,7 +87,7 @@ def test_records_without_events_are_not_judged(tiny_records, write_waveforms, tm
     write_waveforms(tmp_path / "data", tiny_records(), grouped=False)
     job = JOB.model_copy(update={"training": TrainingSettings(epochs=1)})
     leaks.leak_meter(tmp_path / "data", job, tmp_path / "out", n_folds=3, draws=20)
-    assert "Not to be told: the source names no events" in (tmp_path / "out" / "report.html").read_text()
+    assert "Not known: the source names no events" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_ids_are_joined_over_several_steps():

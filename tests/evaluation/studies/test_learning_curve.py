@@ -41,22 +41,22 @@ def test_every_fit_is_in_the_table(curve):
     rows = rows_of(out)
     keys = {(row["fraction"], row["fold"], row["seed"], row["split"]) for row in rows}
     assert len(rows) == len(keys) == 2 * 3 * 2 * 2
-    assert json.loads((out / "learning_curve.json").read_text()) == result
+    assert json.loads((out / "learning_curve.json").read_text()) == result.tree()
     assert (out / "report.html").is_file() and (out / "figures" / "learning_curve.png").is_file()
     assert seen[-1] == (16, 16)  # two sizes, each one stack of 8 epochs
 
 
 def test_means_and_deviations_are_those_of_the_table(curve):
     out, result, _ = curve
-    for size in result["sizes"]:
+    for size in result.sizes:
         for part in ("train", "test"):
             values = [
                 float(row["balanced_accuracy"])
                 for row in rows_of(out)
-                if float(row["fraction"]) == size["fraction"] and row["split"] == part
+                if float(row["fraction"]) == size.fraction and row["split"] == part
             ]
-            assert size[part]["mean"] == pytest.approx(np.mean(values))
-            assert size[part]["std"] == pytest.approx(np.std(values, ddof=1))
+            assert getattr(size, part).mean == pytest.approx(np.mean(values))
+            assert getattr(size, part).std == pytest.approx(np.std(values, ddof=1))
 
 
 def test_the_last_step_is_paired_by_fold(curve):
@@ -72,23 +72,24 @@ def test_the_last_step_is_paired_by_fold(curve):
         for key in [(fraction, fold) for fraction in ("0.3", "1.0") for fold in range(3)]
     }
     changes = [means["1.0", fold] - means["0.3", fold] for fold in range(3)]
-    assert result["last_step"]["gain"] == pytest.approx(np.mean(changes))
-    assert result["last_step"]["error"] == pytest.approx(np.std(changes, ddof=1) / np.sqrt(3))
+    assert result.last_step.gain == pytest.approx(np.mean(changes))
+    assert result.last_step.error == pytest.approx(np.std(changes, ddof=1) / np.sqrt(3))
 
 
 @pytest.mark.parametrize(
     "gain, error, larger, words",
     [
         (0.05, 0.02, True, "More data should help"),
-        (0.03, 0.02, True, "can't be told"),
+        (0.03, 0.02, True, "is not clear"),
         (-0.01, 0.02, True, "may not help"),
         (-0.05, 0.02, False, "More data should help"),
         (0.05, 0.02, False, "may not help"),
     ],
 )
 def test_the_answer_says_no_more_than_the_last_step_does(curve, gain, error, larger, words):
-    result = curve[1] | {"last_step": {"gain": gain, "error": error}, "larger_is_better": larger}
-    assert words in learning_curve._answer(result, "score")
+    step = learning_curve.LastStep(gain=gain, error=error)
+    result = curve[1].model_copy(update={"last_step": step, "larger_is_better": larger})
+    assert words in learning_curve.answer_of(result)
 
 
 def test_a_point_of_the_curve_is_what_a_fit_alone_gives(curve, tiny_waveforms):
@@ -111,7 +112,7 @@ def test_a_point_of_the_curve_is_what_a_fit_alone_gives(curve, tiny_waveforms):
     assert float(row["log_loss"]) == pytest.approx(expected["log_loss"], rel=1e-4)
 
 
-def test_the_two_spreads_are_told_apart():
+def test_the_two_spreads_are_separated():
     """4,000 folds x 3 seeds with a deviation of 0.03 between folds and 0.02 between seeds."""
     rng = np.random.default_rng(0)
     values = 0.8 + 0.03 * rng.normal(size=(4000, 1)) + 0.02 * rng.normal(size=(4000, 3))
@@ -129,7 +130,7 @@ def test_spreads_by_hand():
 
 def test_one_seed_has_no_spread_of_seeds(tiny_waveforms, tmp_path):
     result = learning_curve.learning_curve(tiny_waveforms, mlp(), tmp_path, n_folds=3, fractions=(1.0,))
-    assert result["sizes"][0]["test"]["std_seeds"] is None
+    assert result.sizes[0].test.std_seeds is None
     assert not (tmp_path / "figures" / "spreads.png").exists()
 
 
@@ -160,8 +161,8 @@ def test_fits_that_share_no_data_or_no_stack_are_those_of_fits_alone(
 def test_a_tsunami_network_has_a_curve_of_its_own_score(tiny_dart, tmp_path):
     job = TrainJob(model=Conv1dSettings(dense=4), training=TrainingSettings(epochs=3, batch_size=20))
     result = learning_curve.learning_curve(tiny_dart, job, tmp_path, n_folds=3, fractions=(0.5, 1.0))
-    assert (result["score"], result["larger_is_better"]) == ("mse", False)
-    assert [size["training_groups"] for size in result["sizes"]] == [pytest.approx(17, abs=1), 34.0]
+    assert (result.score, result.larger_is_better) == ("mse", False)
+    assert [size.training_groups for size in result.sizes] == [pytest.approx(17, abs=1), 34.0]
 
 
 def test_a_loss_that_is_not_finite_is_an_error(tiny_waveforms, tmp_path):

@@ -30,7 +30,7 @@ def job(**training) -> TrainJob:
 
 @pytest.fixture(scope="module")
 def trained(tiny_waveforms, tmp_path_factory):
-    """A run that nobody has judged yet. Not to be changed."""
+    """A run that was not judged yet. Not to be changed."""
     return train(tiny_waveforms, job(), tmp_path_factory.mktemp("runs") / "mlp").folder
 
 
@@ -62,10 +62,10 @@ def arrays(rows):
 
 def test_everything_is_written_and_metrics_are_what_was_returned(judged):
     folder, found = judged
-    assert json.loads((folder / "metrics.json").read_text()) == found
+    assert json.loads((folder / "metrics.json").read_text()) == found.tree()
     names = {path.stem for path in (folder / "figures").glob("*.png")}
-    wanted = {"scores", "loss", "confusion", "recall_by_snr", "roc", "precision_recall", "reliability"}
-    assert wanted | {"peak_amplitude", "band_ratio", "correct_01"} <= names
+    expected = {"scores", "loss", "confusion", "recall_by_snr", "roc", "precision_recall", "reliability"}
+    assert expected | {"peak_amplitude", "band_ratio", "correct_01"} <= names
     text = (folder / "report.html").read_text()
     assert "Simulated data" in text and "What was asked" in text
 
@@ -83,17 +83,17 @@ def test_scores_are_those_of_the_predictions(judged):
     folder, found = judged
     for split, rows in predictions(folder).items():
         labels, p = arrays(rows)
-        own = found["splits"][split]
+        own = found.splits[split]
         answered = p.argmax(axis=1)
-        assert own["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(labels, answered))
-        assert own["balanced_accuracy"] == pytest.approx(sklearn_metrics.balanced_accuracy_score(labels, answered))
+        assert own.accuracy == pytest.approx(sklearn_metrics.accuracy_score(labels, answered))
+        assert own.balanced_accuracy == pytest.approx(sklearn_metrics.balanced_accuracy_score(labels, answered))
         # Six digits in the file.
-        assert own["log_loss"] == pytest.approx(
+        assert own.log_loss == pytest.approx(
             sklearn_metrics.log_loss(labels, p / p.sum(axis=1, keepdims=True)), abs=1e-4
         )
-        assert own["confusion"] == sklearn_metrics.confusion_matrix(labels, answered, labels=range(3)).tolist()
-        low, high = own["intervals"]["balanced_accuracy"]
-        assert low <= own["balanced_accuracy"] <= high
+        assert own.confusion == sklearn_metrics.confusion_matrix(labels, answered, labels=range(3)).tolist()
+        low, high = own.intervals["balanced_accuracy"]
+        assert low <= own.balanced_accuracy <= high
 
 
 def test_the_model_answers_what_keras_answers(judged, tiny_waveforms):
@@ -105,17 +105,17 @@ def test_the_model_answers_what_keras_answers(judged, tiny_waveforms):
     info = shards.load_dataset(tiny_waveforms)
     for row, record in zip(predictions(folder)["test"], shards.iterate(tiny_waveforms, info, "test"), strict=True):
         raw = model.predict(standardise(record["spectrogram"][None]), verbose=0)
-        scaled = calibration.with_temperature(raw, found["temperature"])[0]
+        scaled = calibration.with_temperature(raw, found.temperature)[0]
         assert [float(row[f"probability_{name}"]) for name in NAMES] == pytest.approx(scaled.tolist(), abs=2e-5)
 
 
 def test_the_temperature_goes_with_the_run_and_is_of_the_validation_records(judged, tiny_waveforms):
     folder, found = judged
-    assert calibration.read_calibration(folder)["temperature"] == found["temperature"]
+    assert calibration.read_calibration(folder)["temperature"] == found.temperature
     records = list(shards.iterate(tiny_waveforms, shards.load_dataset(tiny_waveforms), "valid"))
     p = load_run(folder).predict([standardise(np.stack([r["spectrogram"] for r in records]))])[0]
     labels, groups = (np.array([r[key] for r in records]) for key in ("label", "group"))
-    assert found["temperature"] == pytest.approx(calibration.fit_temperature(labels, p, groups), rel=1e-3)
+    assert found.temperature == pytest.approx(calibration.fit_temperature(labels, p, groups), rel=1e-3)
 
 
 def test_thresholds_are_chosen_on_validation_and_scored_on_test(judged):
@@ -123,33 +123,33 @@ def test_thresholds_are_chosen_on_validation_and_scored_on_test(judged):
     rows = predictions(folder)
     (labels, p), (true, test) = arrays(rows["valid"]), arrays(rows["test"])
     for k, name in enumerate(NAMES):
-        own = found["thresholds"][name]
-        part = np.mean(p[labels == k, k] >= own["threshold"] - 1e-6)
-        assert part >= own["wished_recall"] == 0.95
-        called = test[:, k] >= own["threshold"]
-        assert own["recall"] == pytest.approx(np.mean(called[true == k]))
-        assert own["precision"] == pytest.approx(np.mean(true[called] == k))
+        own = found.thresholds[name]
+        part = np.mean(p[labels == k, k] >= own.threshold - 1e-6)
+        assert part >= own.wished_recall == 0.95
+        called = test[:, k] >= own.threshold
+        assert own.recall == pytest.approx(np.mean(called[true == k]))
+        assert own.precision == pytest.approx(np.mean(true[called] == k))
     stored = json.loads((folder / "calibration.json").read_text())
-    told = {name: found["thresholds"][name]["threshold"] for name in NAMES}
-    assert stored["thresholds"] == pytest.approx(told, rel=1e-6)
+    expected = {name: found.thresholds[name].threshold for name in NAMES}
+    assert stored["thresholds"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_trivial_predictors_stand_beside_the_model(judged, tiny_waveforms):
-    found = judged[1]["trivial"]
+def test_trivial_predictors_are_judged_beside_the_model(judged, tiny_waveforms):
+    found = judged[1].trivial
     assert list(found) == ["largest class", "peak amplitude", "band ratio", "linear"]
-    test = found["largest class"]["splits"]["test"]
-    assert test["balanced_accuracy"] == pytest.approx(1 / 3)
-    model = judged[1]["splits"]["test"]["balanced_accuracy"]
-    assert test["model_minus_this"] == pytest.approx(model - 1 / 3)
+    test = found["largest class"].splits["test"]
+    assert test.balanced_accuracy == pytest.approx(1 / 3)
+    model = judged[1].splits["test"].balanced_accuracy
+    assert test.model_minus_this == pytest.approx(model - 1 / 3)
     # Fitted on the training split alone.
     info = shards.load_dataset(tiny_waveforms)
     records = list(shards.iterate(tiny_waveforms, info, "train"))
     columns = {name: np.array([r[name] for r in records]) for name in trivial.FEATURES}
     frequencies = np.fft.rfftfreq(14, 1 / 100.0)
     fitted = trivial.fit_all(columns, np.arange(len(records)), NAMES, frequencies, log_power=True)
-    assert {p.name: p.about for p in fitted} == {name: row["about"] for name, row in found.items()}
+    assert {p.name: p.about for p in fitted} == {name: row.about for name, row in found.items()}
     # The tiny records differ by their frequency, and labquakes have the higher one.
-    assert found["band ratio"]["splits"]["test"]["balanced_accuracy"] > 0.6
+    assert found["band ratio"].splits["test"].balanced_accuracy > 0.6
 
 
 def test_judging_twice_gives_the_same_bytes(judged, tmp_path):
@@ -175,14 +175,14 @@ def test_the_best_epoch_of_a_mean_square_is_its_smallest():
 def test_an_ensemble_is_judged_by_its_mean_and_its_members_are_shown(tiny_waveforms, tmp_path, no_report):
     run = train(tiny_waveforms, job(members=3), tmp_path / "ensemble")
     found = evaluate(run.folder, draws=0)
-    assert found["members"] == 3
+    assert found.members == 3
     # 8 x 9 inputs: (72 + 1) x 8 + (8 + 1) x 3 for each member.
-    assert found["parameters"] == 73 * 8 + 9 * 3
-    spread = found["splits"]["test"]["members"]["balanced_accuracy"]
-    assert set(spread) == {"mean", "std"}
-    assert "intervals" not in found["splits"]["test"]
+    assert found.parameters == 73 * 8 + 9 * 3
+    spread = found.splits["test"].members["balanced_accuracy"]
+    assert 0 < spread.mean < 1 and spread.std >= 0
+    assert "intervals" not in found.tree()["splits"]["test"]
     p = run.predict([standardised_test_records(tiny_waveforms)]).mean(axis=0, dtype=np.float64)
-    expected = calibration.with_temperature(p, found["temperature"])
+    expected = calibration.with_temperature(p, found.temperature)
     assert arrays(predictions(run.folder)["test"])[1] == pytest.approx(expected, abs=2e-5)
 
 
@@ -197,31 +197,29 @@ def test_another_data_set_is_judged_whole(judged, tiny_records, write_waveforms,
     records = tiny_records(seed=5, groups_per_class=8)
     write_waveforms(tmp_path / "other", records, fingerprint="another")
     found = evaluate(folder, tmp_path / "other", draws=50)
-    assert list(found["splits"]) == ["all"] and found["main"] == "all"
-    assert found["splits"]["all"]["records"] == len(records) == 72
-    assert found["temperature"] == judged[1]["temperature"]
+    assert list(found.splits) == ["all"] and found.main == "all"
+    assert found.splits["all"].records == len(records) == 72
+    assert found.temperature == judged[1].temperature
     out = folder / "evaluations" / "other-another"
     assert {row["split"] for row in predictions(out)["all"]} == {"all"}
     # Eight events a class carry the names of training events: that must be said.
-    info = shards.load_dataset(judged[1]["dataset"])
-    train_groups = {r["group"] for r in shards.iterate(judged[1]["dataset"], info, "train")}
-    assert found["seen_groups"] == len(train_groups & {r.group for r in records}) > 0
+    info = shards.load_dataset(judged[1].dataset)
+    train_groups = {r["group"] for r in shards.iterate(judged[1].dataset, info, "train")}
+    assert found.seen_groups == len(train_groups & {r.group for r in records}) > 0
     text = (out / "report.html").read_text()
     assert "Seen before" in text
     split = info.splits["train"]
-    trained = (
-        f"Trained on another data set: {judged[1]['dataset']}, {split.records} records of {split.groups} events for"
-    )
+    trained = f"Trained on another data set: {judged[1].dataset}, {split.records} records of {split.groups} events for"
     assert trained in text
     assert f"Judged on all records of {tmp_path / 'other'}, 72 records of 24 events, whatever their split" in text
-    assert json.loads((folder / "metrics.json").read_text()) == judged[1]
+    assert json.loads((folder / "metrics.json").read_text()) == judged[1].tree()
 
 
 def test_a_data_set_that_was_moved_is_still_the_runs_own(judged, tiny_waveforms, tmp_path, no_report):
     shutil.copytree(judged[0], tmp_path / "mlp")
     shutil.copytree(tiny_waveforms, tmp_path / "moved")
     found = evaluate(tmp_path / "mlp", tmp_path / "moved", draws=200)
-    assert found | {"dataset": ""} == judged[1] | {"dataset": ""}
+    assert found.tree() | {"dataset": ""} == judged[1].tree() | {"dataset": ""}
 
 
 def test_other_classes_are_refused_with_both_lists(judged, tiny_records, write_waveforms, tmp_path):

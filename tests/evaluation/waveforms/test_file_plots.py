@@ -4,7 +4,7 @@ import numpy as np
 import obspy
 import pytest
 
-from seis_tf.evaluation.waveforms.file_plots import _settings, plot_files
+from seis_tf.evaluation.waveforms.file_plots import frames_of, plot_files
 
 
 def written(path, samples, rate=100.0, **header):
@@ -30,8 +30,8 @@ def test_every_trace_of_every_file_is_drawn(tmp_path):
 
 
 def test_frames_are_the_exercises_at_its_length_and_grow_with_the_trace():
-    assert (_settings(1024, "x").nperseg, _settings(1024, "x").noverlap, _settings(1024, "x").nfft) == (20, 10, 128)
-    long = _settings(100_000, "x")  # 100,000 / 50 = 2,000 samples a frame; 2,048 is the next power of two
+    assert (frames_of(1024, "x").nperseg, frames_of(1024, "x").noverlap, frames_of(1024, "x").nfft) == (20, 10, 128)
+    long = frames_of(100_000, "x")  # 100,000 / 50 = 2,000 samples a frame; 2,048 is the next power of two
     assert (long.nperseg, long.noverlap, long.nfft) == (2000, 1000, 2048)
     assert long.shape(100_000) == (1025, 99)
 
