@@ -147,7 +147,7 @@ class Forecaster:
         return self._answer(water_level_m, mask > 0.5)
 
     def forecast_named(self, water_level_m: tf.Tensor, mask: tf.Tensor, buoy_names: tf.Tensor) -> Tensors:
-        """The same with the names of the buoys [batch, buoy]: a record of others, or in another order, has no answer."""
+        """The same with the names of the buoys [batch, buoy]: a record of others or in another order has no answer."""
         names = of_width(buoy_names, "buoy_names", self.shape[1:])
         right = tf.reduce_all(tf.equal(names, tf.constant(self.info.gauge_names)), axis=1)
         level = of_width(water_level_m, "water_level_m", self.shape)
