@@ -2,14 +2,18 @@
 
 All that take a spectrogram choose between the same two. The baselines choose between two ways of training as well; the
 CNN does not (without added noise it was chosen in one fold of twenty). Peak amplitude has the two ways alone, and the
-largest class has nothing to choose.
+largest class has nothing to choose. "CNN, shifted" and "CNN, pretrained" (on simulated labquakes) are attempts at a
+better network.
 """
 
 from __future__ import annotations
 
+import functools
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -21,12 +25,17 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from seis_tf import tasks
 from seis_tf.dataset import tables
+from seis_tf.dataset.shards import SPLITS
 from seis_tf.settings.base import merge
+from seis_tf.settings.data import WaveformJob
 from seis_tf.settings.presets import preset_tree
+from seis_tf.settings.simulation import LabquakeSettings
 from seis_tf.settings.training import TrainJob
+from seis_tf.synthetic.labquakes import write_labquakes
 from seis_tf.training.inputs import FitInputs, Member
 from seis_tf.training.loop import fit
 from seis_tf.waveforms import training_data as waveform_training
+from seis_tf.waveforms.prepare import prepare_waveforms
 
 # The coarse spectrograms have 65 x 101 cells in both data sets. The fine one of `field` has 0.5 Hz instead of 1.3 Hz
 # between independent frequencies, that of `lab` 250 kHz instead of 500 kHz.
@@ -43,7 +52,7 @@ SPECTROGRAMS = {
 EPOCHS = {"field": 30}  # six times as many records as in the other rows; the preset's 80 elsewhere
 CHOICE_EPOCHS = {"field": 10}  # of a network while it is chosen; 20 elsewhere
 WAYS = {"plain": None, "balanced": "balanced"}  # class weights
-NETWORKS = ("CNN", "CNN, shifted")
+NETWORKS = ("CNN", "CNN, shifted", "CNN, pretrained")
 
 
 @dataclass(frozen=True)
@@ -78,14 +87,20 @@ def methods(row: str) -> dict[str, dict[str, Candidate]]:
         "CNN, shifted": lambda name: _cnns(
             row, name, {"shift 0.05": {"shift_fraction": 0.05}, "shift 0.2": {"shift_fraction": 0.2}}
         ),
+        "CNN, pretrained": lambda name: _cnns(row, name, {"pretrained": {}}, pretrained=True),
     }
     for method, make in makers.items():
         found[method] = {f"{name}, {way}": c for name in spectrograms for way, c in make(name).items()}
     return found
 
 
-def network(tree: dict, choice_epochs: int) -> Callable[[tables.Table, np.ndarray, np.ndarray, int, bool], np.ndarray]:
-    """Trains a job's network; for a choice among candidates a shorter training has to do."""
+def network(
+    tree: dict, choice_epochs: int, spectrogram: dict | None = None
+) -> Callable[[tables.Table, np.ndarray, np.ndarray, int, bool], np.ndarray]:
+    """Trains a job's network; for a choice among candidates a shorter training has to do.
+
+    With a spectrogram's settings its kernels start, but for the output layer's, from a network for simulated labquakes.
+    """
 
     def answer(table, train, test, seed, choosing):
         job = TrainJob.model_validate(tree)
@@ -95,6 +110,9 @@ def network(tree: dict, choice_epochs: int) -> Callable[[tables.Table, np.ndarra
         settings = job.training.model_copy(update=changes)
         data = waveform_training.classification_data(table, settings, train)
         model = tasks.build(job.model, table.info, seed=seed, l2=settings.l2)
+        if spectrogram is not None:
+            start = _simulated_weights(job.model_dump_json(), tuple(spectrogram.items()), seed)
+            model.set_weights([*start, *model.get_weights()[len(start) :]])
         loss = tasks.task_of(job.model).loss(table, job, train)
         done = fit([model], FitInputs(data, [Member(train, test[:0], seed)], loss), settings)
         return done.stack.predict(done.state, [data.inputs[0]], rows=test[None].astype(np.int32))[0]
@@ -102,7 +120,25 @@ def network(tree: dict, choice_epochs: int) -> Callable[[tables.Table, np.ndarra
     return answer
 
 
-def _cnns(row: str, name: str, ways: dict[str, dict]) -> dict[str, Candidate]:
+@functools.cache
+def _simulated_weights(job_json: str, spectrogram: tuple, seed: int) -> list[np.ndarray]:
+    """Weights below the output layer of a job's network that was trained on 900 simulated labquakes."""
+    job = TrainJob.model_validate_json(job_json)
+    with tempfile.TemporaryDirectory() as work:
+        raw, dataset = Path(work, "raw"), Path(work, "dataset")
+        write_labquakes(raw, LabquakeSettings(), 900, seed=0)
+        prepare_waveforms(raw, dataset, WaveformJob.model_validate({"spectrogram": dict(spectrogram)}))
+        table = tables.load(dataset, SPLITS, ("spectrogram", "waveform", "label", "group"))
+    rows = np.arange(len(table))
+    settings = job.training.model_copy(update={"monitor": "loss", "keep": "last"})
+    data = waveform_training.classification_data(table, settings, rows)
+    model = tasks.build(job.model, table.info, seed=seed, l2=settings.l2)
+    loss = tasks.task_of(job.model).loss(table, job, rows)
+    done = fit([model], FitInputs(data, [Member(rows, rows[:0], seed)], loss), settings)
+    return done.model(0, model).get_weights()[:-2]
+
+
+def _cnns(row: str, name: str, ways: dict[str, dict], pretrained: bool = False) -> dict[str, Candidate]:
     found = {}
     for way, augment in ways.items():
         tree = preset_tree("cnn", "noisy")
@@ -112,15 +148,16 @@ def _cnns(row: str, name: str, ways: dict[str, dict]) -> dict[str, Candidate]:
         if row.startswith("field") and name == "fine":
             change["model"] = {"stem": [4, 2]}  # twice as many frequencies
         merge(tree, change)
-        found[way] = Candidate(name, network(tree, CHOICE_EPOCHS.get(row, 20)), seeded=True)
+        spectrogram = SPECTROGRAMS[row.split("-")[0]][name] if pretrained else None
+        found[way] = Candidate(name, network(tree, CHOICE_EPOCHS.get(row, 20), spectrogram), seeded=True)
     return found
 
 
 def _own_perceptrons(name: str) -> dict[str, Candidate]:
     found = {}
     noise = {"noise_probability": 0.8, "noise_snr_db": [0.0, 20.0]}
-    for way, change in {"exercise": {}, "exercise, noisy": {"class_weights": "balanced", "augment": noise}}.items():
-        tree = preset_tree("mlp", "exercise")
+    for way, change in {"default": {}, "default, noisy": {"augment": noise}}.items():
+        tree = preset_tree("mlp", None)
         merge(tree, {"training": change})
         found[way] = Candidate(name, network(tree, tree["training"]["epochs"]), seeded=True)
     return found
