@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +28,11 @@ from seis_tf.dataset.dataset_info import DatasetInfo, check_filled
 from seis_tf.dataset.shards import check_task, open_dataset
 from seis_tf.settings.base import flat, merge
 from seis_tf.settings.networks import network_settings
-from seis_tf.settings.spaces import Widths
+from seis_tf.settings.spaces import Space, Widths
 from seis_tf.settings.training import TrainJob, learning_rate_at
 from seis_tf.training.loop import class_weights, smaller_is_better
 from seis_tf.training.optimizers import Optimizer
-from seis_tf.tuning import spaces
+from seis_tf.tuning import keras_data, spaces
 from seis_tf.tuning.keras_metrics import BalancedAccuracy
 from seis_tf.waveforms.training_data import standardiser
 
@@ -104,8 +103,9 @@ class NetworkHyperModel(kt.HyperModel):
         shapes = {feature.name: feature.shape for feature in self.info.features}
         self.space = spaces.space_of(self.kind, None if space_file is None else Path(space_file), shapes)
         self._base: dict[str, Any] = {"training": dict(_WITHOUT)}
-        _check_applied([*flat(dict(base or {})), *(self.space if space_file else ())])
-        self._prepare_loss()
+        fixed = list(flat(dict(base or {})))
+        _check_applied([*fixed, *(self.space if space_file else ())])
+        self._prepare_loss(fixed)
         merge(self._base, dict(base or {}))
         self._defaults = flat(spaces.job_of(self.kind, {}, {}, self._base).model_dump())
         self._narrow()
@@ -200,8 +200,8 @@ class NetworkHyperModel(kt.HyperModel):
         """Inputs and targets of records as they are on disk."""
         raise NotImplementedError
 
-    def _prepare_loss(self) -> None:
-        """Sees to it that the loss can be computed with what is known of the data set."""
+    def _prepare_loss(self, fixed: list[str]) -> None:
+        """Sees to it that the loss can be computed with what is known; `fixed` are the names in `base`."""
 
     def _class_weights(self, kind: str) -> np.ndarray | None:
         """Weights [class] that give each class of the train split the same total."""
@@ -223,7 +223,7 @@ class NetworkHyperModel(kt.HyperModel):
                 continue
             fewest, most = parameter.layers
             for layers in range(most, fewest - 1, -1):
-                narrowed = {name: parameter.model_copy(update={"layers": (fewest, layers)})}
+                narrowed: Space = {name: parameter.model_copy(update={"layers": (fewest, layers)})}
                 values = {f"{name}.layers": layers} | {f"{name}.{i}": parameter.values[0] for i in range(layers)}
                 job = spaces.job_of(self.kind, narrowed, values, self._base)
                 try:
@@ -239,11 +239,9 @@ class NetworkHyperModel(kt.HyperModel):
         """Batches of the trial's size, of arrays by Keras, of `tf.data` by batching it anew."""
         x = given.get("x")
         if isinstance(x, tf.data.Dataset):
-            given["x"] = x.rebatch(batch_size)
-            if "steps_per_epoch" not in given:
-                # Of a data set whose number of batches is not known, Keras takes one step too many in each epoch.
-                steps = math.ceil(self._records(x) / batch_size)
-                given["x"] = given["x"].apply(tf.data.experimental.assert_cardinality(steps))
+            if "steps_per_epoch" not in given and x is not self._counted[0]:
+                self._counted = x, keras_data.count_records(x)
+            given["x"] = keras_data.rebatched(x, batch_size, None if "steps_per_epoch" in given else self._counted[1])
             given["shuffle"] = False  # the data set's own business: with the default Keras warns that it can't
         elif isinstance(x, np.ndarray | tf.Tensor | list | tuple | dict):
             given["batch_size"] = batch_size
@@ -252,20 +250,11 @@ class NetworkHyperModel(kt.HyperModel):
                 f"x: expected arrays or a tf.data.Dataset, so that training.batch_size can be set, received {type(x)}"
             )
 
-    def _records(self, data: tf.data.Dataset) -> int:
-        """How many records a pass has; counted once for all trials, by reading them."""
-        if data is not self._counted[0]:
-            if data.cardinality() == tf.data.INFINITE_CARDINALITY:
-                raise kt.errors.FatalValueError("x: expected steps_per_epoch with an endless data set, received none")
-            count = data.reduce(np.int64(0), lambda n, *batch: n + tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0])
-            self._counted = data, int(count)
-        return self._counted[1]
-
     def _set_pairs(self, given: dict[str, Any], weights: np.ndarray | None) -> None:
         """Pairs of inputs and targets, with the weights of their classes."""
         if isinstance(given["x"], tf.data.Dataset):
             given["x"] = self._pairs(given["x"], weights)
-        elif weights is not None:
+        elif weights is not None and "y" in given:
             given["sample_weight"] = weights[np.asarray(given["y"])]
         valid = given.get("validation_data")
         if isinstance(valid, tf.data.Dataset):
@@ -274,16 +263,7 @@ class NetworkHyperModel(kt.HyperModel):
             given["validation_data"] = (*valid, weights[np.asarray(valid[1])])
 
     def _pairs(self, data: tf.data.Dataset, weights: np.ndarray | None) -> tf.data.Dataset:
-        if isinstance(data.element_spec, dict):
-            missing = [name for name in self.features if name not in data.element_spec]
-            if missing:
-                raise kt.errors.FatalValueError(
-                    f"records: expected the features {list(self.features)}, received {list(data.element_spec)}"
-                )
-            data = data.map(self._pair, num_parallel_calls=tf.data.AUTOTUNE)
-        if weights is not None and len(data.element_spec) == 2:
-            data = data.map(lambda x, y: (x, y, tf.gather(tf.constant(weights), y)))
-        return data.prefetch(tf.data.AUTOTUNE)
+        return keras_data.weighted_pairs(data, self.features, self._pair, weights)
 
 
 class _ClassifierHyperModel(NetworkHyperModel):
@@ -306,11 +286,15 @@ class _ClassifierHyperModel(NetworkHyperModel):
 class _SlipHyperModel(NetworkHyperModel):
     """Buoy records in, slip out, fitted by squared slip error, with the wave's misfit where that has a weight."""
 
-    def _prepare_loss(self) -> None:
+    def _prepare_loss(self, fixed: list[str]) -> None:
         if self.folder is not None:
             check_filled(self.folder, self.info, ("train",))
             self._slips = tables.load(self.folder, ("train",), ("weights_m",))
             return
+        if parts := [name for name in fixed if name.startswith("training.loss.")]:
+            raise ValueError(
+                f"{parts[0]}: expected the data set's folder for the loss of the wave, received a DatasetInfo"
+            )
         self.space = {name: p for name, p in self.space.items() if not name.startswith("training.loss.")}
         self._base["training"]["loss"] = {"slip_weight": 1.0, "wave_weight": 0.0}
 

@@ -254,6 +254,8 @@ def test_what_can_not_be_done_is_said(tiny_waveforms, tiny_dart, tmp_path):
         hypermodels.Conv1DHyperModel(load_dataset(tiny_waveforms))
     with pytest.raises(ValueError, match=r"training.augment.gain_db: expected a setting that Keras's fit applies"):
         hypermodels.CnnHyperModel(tiny_waveforms, base={"training": {"augment": {"gain_db": 3.0}}})
+    with pytest.raises(ValueError, match=r"training.loss.wave_weight: expected the data set's folder"):
+        hypermodels.SlipMlpHyperModel(load_dataset(tiny_dart), base={"training": {"loss": {"wave_weight": 2.0}}})
     file = tmp_path / "space.json"
     file.write_text(json.dumps({"training.buoy_dropout": {"kind": "real", "low": 0.0, "high": 0.5}}))
     with pytest.raises(ValueError, match=r"training.buoy_dropout: expected a setting that Keras's fit applies"):
