@@ -9,6 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "hypermodels": ["CnnHyperModel", "Conv1DHyperModel", "MlpHyperModel", "SlipMlpHyperModel"],
         "search": ["settings_for"],
         "settings": ["SearchSettings"],
     },

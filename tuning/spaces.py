@@ -47,20 +47,38 @@ def space_of(model: str, path: Path | None = None, shapes: Mapping[str, tuple[in
     return space
 
 
-def declare(space: Space) -> kt.HyperParameters:
-    """The space in KerasTuner's terms."""
-    hyperparameters = kt.HyperParameters()
+def declare(
+    space: Space, hyperparameters: kt.HyperParameters | None = None, defaults: Mapping[str, Any] | None = None
+) -> kt.HyperParameters:
+    """The space in KerasTuner's terms.
+
+    Args:
+        space: parameters of a job.
+        hyperparameters: set that they are added to; a parameter that it has already stays as it is there.
+        defaults: dotted name to the value that a parameter has while it is not searched. KerasTuner's own default (the
+            smallest or first value) where none is given, or one that the parameter can't take.
+
+    Returns:
+        The set, a new one where none was given.
+    """
+    hyperparameters = kt.HyperParameters() if hyperparameters is None else hyperparameters
     for name, parameter in space.items():
+        default = (defaults or {}).get(name)
         if isinstance(parameter, Real):
-            hyperparameters.Float(name, parameter.low, parameter.high, sampling="log" if parameter.log else "linear")
+            fits = default is not None and parameter.low <= default <= parameter.high
+            sampling = "log" if parameter.log else "linear"
+            hyperparameters.Float(
+                name, parameter.low, parameter.high, sampling=sampling, default=default if fits else None
+            )
         elif isinstance(parameter, Choice):
-            _choice(hyperparameters, name, parameter.values)
+            _choice(hyperparameters, name, parameter.values, default)
         else:
             fewest, most = parameter.layers
-            hyperparameters.Int(f"{name}.layers", fewest, most)
+            widths = list(default or ())
+            hyperparameters.Int(f"{name}.layers", fewest, most, default=min(max(len(widths), fewest), most))
             for i in range(most):
                 with hyperparameters.conditional_scope(f"{name}.layers", list(range(max(i + 1, fewest), most + 1))):
-                    _choice(hyperparameters, f"{name}.{i}", parameter.values)
+                    _choice(hyperparameters, f"{name}.{i}", parameter.values, widths[i] if i < len(widths) else None)
     return hyperparameters
 
 
@@ -78,7 +96,7 @@ def size(space: Space) -> float:
     return total
 
 
-def job_of(model: str, space: Space, values: Mapping[str, Any], base: dict[str, Any]) -> TrainJob:
+def job_of(model: str, space: Space, values: Mapping[str, Any] | kt.HyperParameters, base: dict[str, Any]) -> TrainJob:
     """The job of a trial.
 
     Args:
@@ -106,11 +124,11 @@ def job_of(model: str, space: Space, values: Mapping[str, Any], base: dict[str, 
         raise ValueError(f"trial: {first_error(err)}") from err
 
 
-def _choice(hyperparameters: kt.HyperParameters, name: str, values: tuple) -> None:
+def _choice(hyperparameters: kt.HyperParameters, name: str, values: tuple, default: Any) -> None:
     if len(values) == 1:
         hyperparameters.Fixed(name, values[0])
     else:
-        hyperparameters.Choice(name, list(values))
+        hyperparameters.Choice(name, list(values), default=default if default in values else None)
 
 
 def _read(path: Path | None) -> dict[str, Any]:
