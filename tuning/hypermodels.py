@@ -30,8 +30,9 @@ from seis_tf.settings.base import flat, merge
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.spaces import Space, Widths
 from seis_tf.settings.training import TrainJob, learning_rate_at
-from seis_tf.training.loop import class_weights, smaller_is_better
+from seis_tf.training.losses import class_weights
 from seis_tf.training.optimizers import Optimizer
+from seis_tf.training.scores import smaller_is_better
 from seis_tf.tuning import keras_data, spaces
 from seis_tf.tuning.keras_metrics import BalancedAccuracy
 from seis_tf.waveforms.training_data import standardiser
