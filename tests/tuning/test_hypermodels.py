@@ -162,7 +162,7 @@ def test_scores_are_those_of_the_training_loop(kind, folders):
     job = hypermodel.job(hp)
     inputs = tasks.fit_inputs(job, folder)
     network = tasks.build(job.model, hypermodel.info, seed=0, l2=job.training.l2)
-    done = loop.fit([network], inputs.data, inputs.members, job.training, inputs.loss, metrics=inputs.metrics)
+    done = loop.fit([network], inputs, job.training)
     (rows,) = done.progress.history
     assert len(rows) == len(history["loss"]) == 4
     names = {"loss": "loss", "val_loss": "val_loss_without_l2"} | {
