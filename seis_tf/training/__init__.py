@@ -10,7 +10,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "loop": ["Data", "Fit", "Member", "best_row", "fit", "smaller_is_better"],
+        "inputs": ["Data", "Member"],
+        "loop": ["Fit", "fit"],
+        "scores": ["best_row", "smaller_is_better"],
         "task": ["Network", "Task"],
     },
 )
