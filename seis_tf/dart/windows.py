@@ -14,8 +14,8 @@ from datetime import datetime
 
 import numpy as np
 
-from seis_tf.dart.buoy_files import GaugeRecord
 from seis_tf.dart.detide import METHODS, detide
+from seis_tf.dart.gauge_record import GaugeRecord
 from seis_tf.dart.inversion import nnls
 from seis_tf.dart.quality import Masked, check_record
 from seis_tf.dart.unit_sources import GreensFunctions, distance_km
