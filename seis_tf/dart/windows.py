@@ -166,6 +166,8 @@ def event_from_records(
     as detided water column. A buoy of the settings without a record is masked, and so is what `quality` takes for a
     fault; the event says what that is.
 
+    Long, and with eight arguments, as all that can be asked of one event's files is a keyword explained below.
+
     Args:
         event_id: name of the event.
         records: in any order; their names put them in the settings'.
