@@ -34,12 +34,6 @@ def name_parts(name: str) -> tuple[str, str, str]:
     return _LONG_NAME.fullmatch(canonical_name(name)).groups()
 
 
-def short_name(name: str) -> str:
-    """Name of a unit source in the short notation: `acsza57` and `ac57a` both give `ac57a`, `acsza7` gives `ac07a`."""
-    zone, row, number = name_parts(name)
-    return f"{zone}{int(number):02d}{row}"
-
-
 def check_names(what: str, expected: Sequence[str], received: Sequence[str] | None) -> None:
     """Compares two ordered lists of names (buoys, sources, classes); the only place that does.
 

@@ -199,7 +199,10 @@ def status_of(oracle: kt.Oracle, settings: SearchSettings, running: int, epoch: 
 
 
 class Loop:
-    """Asks for trials, trains those of one architecture together, reports; the same alone and as a worker."""
+    """Asks for trials, trains those of one architecture together, reports; the same alone and as a worker.
+
+    Its eight arguments are what differs between the two (oracle, name, time, report) beside what `open_search` takes.
+    """
 
     def __init__(
         self,

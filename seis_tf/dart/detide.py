@@ -63,6 +63,8 @@ def detide(
 ) -> Detided:
     """Takes the tide out of one record.
 
+    Long, and with eight arguments, because this is the public function for every method and explains all options.
+
     Args:
         time_min: [sample], ascending, minutes after the origin, any sampling.
         level_m: [sample], water column with tide; NaN where missing.

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from seis_tf.dart.buoy_files import parse_origin, read_prototype_series, read_prototype_slip, read_record
+from seis_tf.dart.buoy_files import parse_origin, read_record
 from seis_tf.dart.event_arrays import load_arrays, read_json
+from seis_tf.dart.prototype_files import read_prototype_series, read_prototype_slip
 from seis_tf.dart.unit_sources import GreensFunctions, magnitude
 from seis_tf.dart.windows import DartEvent, check_slip, check_window, event_from_records, window_from_record
 from seis_tf.dataset.shards import Rejection
@@ -97,11 +98,6 @@ def load_events(refs: Sequence[EventRef], job: DartJob, greens: GreensFunctions)
             yield event
         except (ValueError, OSError) as err:
             yield Rejection(ref.event_id, str(err))
-
-
-def events_from(source: str | Path, job: DartJob, greens: GreensFunctions) -> Iterator[DartEvent | Rejection]:
-    """All events of a source: `list_events`, then `load_events`."""
-    yield from load_events(list_events(source, job, greens), job, greens)
 
 
 def truth_gauges(job: DartJob, greens: GreensFunctions) -> tuple[str, ...]:

@@ -201,11 +201,6 @@ def forecast_score(greens: GreensFunctions, truth_m: np.ndarray, window_min: int
     return lambda weights_m: explained_variance(after, greens.waves(weights_m)[:, window_min + 1 :])
 
 
-def weight_score(truth_weights_m: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Score of weights: minus their mean squared error (m^2)."""
-    return lambda weights_m: -float(np.mean((truth_weights_m - weights_m) ** 2))
-
-
 def choose(
     answer: Callable[[float], np.ndarray], score: Callable[[np.ndarray], float], grid: Sequence[float]
 ) -> Choice:
@@ -228,7 +223,7 @@ def choose_smoothing(
     mask: np.ndarray | None = None,
     grid: Sequence[float] = SMOOTHING_GRID,
 ) -> Choice:
-    """Strength of `smoothed_nnls` that scores best on validation events (see `forecast_score`, `weight_score`)."""
+    """Strength of `smoothed_nnls` that scores best on validation events (see `forecast_score`)."""
     return choose(lambda strength: smoothed_nnls(matrix, windows_m, source_names, strength, mask), score, grid)
 
 
@@ -241,7 +236,7 @@ def choose_pull(
     whitening: np.ndarray | None = None,
     grid: Sequence[float] = PULL_GRID,
 ) -> Choice:
-    """Strength of `hybrid` that scores best on validation events (see `forecast_score`, `weight_score`)."""
+    """Strength of `hybrid` that scores best on validation events (see `forecast_score`)."""
     return choose(lambda strength: hybrid(matrix, windows_m, prior_m, strength, mask, whitening), score, grid)
 
 

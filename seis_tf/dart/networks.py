@@ -38,7 +38,8 @@ def conv1d(
     """The 1-D convolutional network of Liu (2021) from buoy records to slip, for any window.
 
     Stages of convolution (kernel 3), activation and max pooling of 2 until one sample is left, then two dense layers.
-    For 45 minutes, 3 buoys and 31 sources it is the published network, with 22,891 parameters.
+    For 45 minutes, 3 buoys and 31 sources it is the published network, with 22,891 parameters. Long, and with many
+    arguments, as there is one for each field of `Conv1dSettings`, beside shapes, L2 and seed.
 
     Args:
         window_min: samples of the window at one a minute.
@@ -138,6 +139,8 @@ def slip_mlp(
     seed: int = 0,
 ) -> keras.Model:
     """A fully connected network from buoy records to slip, which sees each record's shape and its level apart.
+
+    Its many arguments are one for each field of `SlipMlpSettings`, beside shapes, L2 and seed.
 
     Args:
         window_min: samples of the window.

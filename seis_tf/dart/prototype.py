@@ -15,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from seis_tf.dart import networks as dart_networks
 from seis_tf.settings.networks import Conv1dSettings
 
 _CONVOLUTION = re.compile(r"conv(\d+)\.weight")
@@ -77,31 +76,6 @@ def settings_of(weights: dict[str, np.ndarray], *, activation: str = "leaky_relu
         widths.append(width)
         before = width
     return Conv1dSettings(widths=tuple(widths[: len(stages)]), dense=widths[-2], activation=activation)
-
-
-def import_model(weights: dict[str, np.ndarray], window_min: int, *, activation: str = "leaky_relu") -> keras.Model:
-    """The network with these weights: `water_level_m` [batch, minute, buoy] -> `weights_m` [batch, source].
-
-    Args:
-        weights: of `read_weights`.
-        window_min: samples of the window that it was trained on; the weights fit more than one.
-        activation: as for `settings_of`.
-
-    Raises:
-        ValueError: the weights are no such network, or its stages don't end at one sample for this window.
-    """
-    settings = settings_of(weights, activation=activation)
-    model = dart_networks.conv1d(
-        window_min,
-        weights["conv1.weight"].shape[1],
-        weights["lin2.bias"].size,
-        settings.widths,
-        dense=settings.dense,
-        dropout=settings.dropout,
-        activation=activation,
-    )
-    assign(model, weights)
-    return model
 
 
 def assign(model: keras.Model, weights: dict[str, np.ndarray]) -> None:

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from seis_tf.dart import glitches
-from seis_tf.dart.buoy_files import DART_TYPES, GaugeRecord
+from seis_tf.dart.gauge_record import GaugeRecord
+from seis_tf.dart.text_files import DART_TYPES
 from seis_tf.dart.unit_sources import packaged_depths_m
 from seis_tf.settings.data import QualitySettings
 

@@ -26,7 +26,6 @@ UNIT_LENGTH_KM, UNIT_WIDTH_KM = 100.0, 50.0
 UNIT_AREA_M2 = UNIT_LENGTH_KM * UNIT_WIDTH_KM * 1e6
 EARTH_RADIUS_KM = 6371.0
 NEAR_BUOYS = ("46404", "46407", "46419")
-FAR_BUOYS = ("46409", "46410", "46411")
 # What NumPy lets through from a damaged npz. RuntimeError: a flipped bit says "encrypted", or "not implemented".
 NPZ_ERRORS = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 ROWS_DOWN_DIP = "bazyxw"  # NOAA's letters of the rows, from the trench downwards

@@ -14,8 +14,8 @@ from datetime import datetime
 
 import numpy as np
 
-from seis_tf.dart.buoy_files import GaugeRecord
 from seis_tf.dart.detide import METHODS, detide
+from seis_tf.dart.gauge_record import GaugeRecord
 from seis_tf.dart.inversion import nnls
 from seis_tf.dart.quality import Masked, check_record
 from seis_tf.dart.unit_sources import GreensFunctions, distance_km
@@ -165,6 +165,8 @@ def event_from_records(
     Records with dates are raw levels and are detided as the settings say; records with times after the origin are taken
     as detided water column. A buoy of the settings without a record is masked, and so is what `quality` takes for a
     fault; the event says what that is.
+
+    Long, and with eight arguments, as all that can be asked of one event's files is a keyword explained below.
 
     Args:
         event_id: name of the event.

@@ -195,10 +195,7 @@ def _simulate_event(
         # Geometrical spreading from 0.15 m, and coupling: what one sensor gets more of than another.
         path_db = 20 * np.log10(0.15 / distance_m) + random.normal(0, 1.5, n_sensors)
         snr_db = event_snr_db + path_db
-        window = int(settings.snr_window_s * settings.sampling_rate_hz)
-        after = np.arange(settings.length_samples) - p_sample[:, None]
-        power = np.mean(clean**2, axis=1, where=(after >= 0) & (after < window), keepdims=True)
-        records = noise + clean / np.sqrt(power) * 10 ** (snr_db[:, None] / 20)
+        records = noise + _at_snr(clean, p_sample, snr_db, settings)
         level = 10 ** (-event_snr_db / 20)
     gain = 10 ** _random(seed, 3).normal(0, 0.1, settings.n_sensors)[sensors]
     amplitude = settings.min_amplitude_counts * 10**magnitude
@@ -220,6 +217,14 @@ def _simulate_event(
         "distance_m": distance_m,
     }
     return counts[:wanted].astype(np.int32), {column: values[:wanted] for column, values in truth.items()}
+
+
+def _at_snr(clean: np.ndarray, p_sample: np.ndarray, snr_db: np.ndarray, settings: LabquakeSettings) -> np.ndarray:
+    """Signals [sensor, sample] scaled so that after P their power is `snr_db` [sensor] above noise of power 1."""
+    window = int(settings.snr_window_s * settings.sampling_rate_hz)
+    after = np.arange(settings.length_samples) - p_sample[:, None]
+    power = np.mean(clean**2, axis=1, where=(after >= 0) & (after < window), keepdims=True)
+    return clean / np.sqrt(power) * 10 ** (snr_db[:, None] / 20)
 
 
 def _arrivals(

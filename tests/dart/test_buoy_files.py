@@ -11,18 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from seis_tf.dart.buoy_files import (
-    buoy_of,
-    parse_origin,
-    read_csv_records,
-    read_dart_text,
-    read_geoclaw_gauge,
-    read_hdf5_records,
-    read_prototype_series,
-    read_prototype_slip,
-    read_record,
-    read_records,
-)
+from seis_tf.dart.buoy_files import parse_origin, read_dart_text, read_hdf5_records, read_record, read_records
+from seis_tf.dart.gauge_record import buoy_of
+from seis_tf.dart.prototype_files import read_prototype_series, read_prototype_slip
+from seis_tf.dart.text_files import read_csv_records, read_geoclaw_gauge
 
 HEADER = "#YY  MM DD hh mm ss T   HEIGHT\n#yr  mo dy hr mn  s -        m\n"
 

@@ -11,9 +11,9 @@ import pytest
 from scipy.io import savemat
 
 from seis_tf.dart.buoy_files import parse_origin
-from seis_tf.dart.event_sources import events_from, list_events, load_events, source_fingerprint, truth_gauges
+from seis_tf.dart.event_sources import list_events, load_events, source_fingerprint, truth_gauges
 from seis_tf.dart.prepare import prepare_dart
-from seis_tf.dart.unit_sources import FAR_BUOYS, GreensFunctions, load_greens, magnitude
+from seis_tf.dart.unit_sources import GreensFunctions, load_greens, magnitude
 from seis_tf.dart.windows import DartEvent
 from seis_tf.dataset.shards import Rejection
 from seis_tf.settings.data import DartJob, DartRecordSettings
@@ -22,6 +22,11 @@ from seis_tf.synthetic.fakequake_files import write_fakequakes
 from seis_tf.synthetic.fakequakes import Fakequakes, simulate
 
 JOB = DartJob()
+FAR_BUOYS = ("46409", "46410", "46411")  # of the packaged Green's functions
+
+
+def events_from(source, job, greens):
+    return load_events(list_events(source, job, greens), job, greens)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seis_tf import runs
-from seis_tf.dart.networks import conv1d_parameters
-from seis_tf.dart.prototype import import_model, read_weights, settings_of
+from seis_tf.dart.networks import conv1d, conv1d_parameters
+from seis_tf.dart.prototype import assign, read_weights, settings_of
 from seis_tf.importing import import_run
 
 WIDTHS = {45: (20, 20, 40, 40, 80), 30: (20, 20, 40, 60)}
@@ -23,6 +23,14 @@ def state_dict(widths, n_buoys=3, n_sources=31, dense=40, seed=0):
     shapes |= {"lin.weight": (dense, before), "lin.bias": (dense,)}
     shapes |= {"lin2.weight": (n_sources, dense), "lin2.bias": (n_sources,)}
     return {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def import_model(weights, window_min):
+    """A network of `conv1d` for 3 buoys and 31 sources with the prototype's weights."""
+    settings = settings_of(weights)
+    model = conv1d(window_min, 3, 31, settings.widths, dense=settings.dense)
+    assign(model, weights)
+    return model
 
 
 def slow_network(weights, level):

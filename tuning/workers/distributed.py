@@ -44,6 +44,8 @@ def run_chief(
 ) -> list[dict]:
     """Serves a search's oracle to workers until all trials have ended, then writes the results.
 
+    Its ten arguments are the options of `seis-tf tune` that concern a chief.
+
     Args:
         dataset: the data set's folder.
         out: SEARCH, on storage that the workers share.
@@ -66,15 +68,7 @@ def run_chief(
     space, oracle = open_search(dataset, out, settings, space_file, overwrite, with_workers=True)
     until = None if minutes is None else time.monotonic() + 60 * minutes
     chief = Chief(oracle, timeout_s)
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
-    oracles.protos.get_service_grpc().add_OracleServicer_to_server(chief, server)
-    try:
-        bound = server.add_insecure_port(address)
-    except RuntimeError as err:
-        raise ValueError(f"oracle: expected an address to listen on, received {address}: {err}") from err
-    if not bound:
-        raise ValueError(f"oracle: expected an address to listen on, received {address}")
-    server.start()
+    server = _served(chief, address)
     processes = WorkerProcesses(dataset, out, settings, address, space_file, timeout_s, minutes, workers)
     try:
         while not _finished(oracle, settings, chief):
@@ -92,6 +86,24 @@ def run_chief(
     rows = write_results(out, settings, space, oracle)
     check_failures(rows, out)
     return rows
+
+
+def _served(chief: Chief, address: str) -> grpc.Server:
+    """A started gRPC server of the chief.
+
+    Raises:
+        ValueError: the address can't be listened on.
+    """
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
+    oracles.protos.get_service_grpc().add_OracleServicer_to_server(chief, server)
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError as err:
+        raise ValueError(f"oracle: expected an address to listen on, received {address}: {err}") from err
+    if not bound:
+        raise ValueError(f"oracle: expected an address to listen on, received {address}")
+    server.start()
+    return server
 
 
 def _finished(oracle: kt.Oracle, settings: SearchSettings, chief: Chief) -> bool:

@@ -16,6 +16,8 @@ GOODBYE_SECONDS = 3.0  # in which a worker asks once more and hears that it is o
 class WorkerProcesses:
     """Workers as processes of this machine.
 
+    Its eight arguments but `count` are those of `run_worker`, which a process gets as plain values.
+
     Args:
         dataset: the data set's folder.
         out: SEARCH.

@@ -97,6 +97,8 @@ def run_worker(
 ) -> None:
     """Trains trials that a chief hands out, until there are no more.
 
+    Its nine arguments are the options of `seis-tf tune` that concern a worker.
+
     Args:
         dataset: the data set's folder.
         out: SEARCH, the chief's own folder.

@@ -29,8 +29,6 @@ from seis_tf.evaluation.stats.intervals import Intervals
 if TYPE_CHECKING:
     from seis_tf.evaluation.dart.judged import JudgedDart
 
-_MODELS = {"conv1d": "1-D CNN", "slip_mlp": "fully connected network"}
-
 
 def report_of(judged: JudgedDart, metrics: DartMetrics, intervals: Intervals | None = None) -> Report:
     """The page of one evaluation.
@@ -188,8 +186,7 @@ def _scores_section(judged: JudgedDart, metrics: DartMetrics) -> Section:
 
 
 def _words(judged: JudgedDart) -> str:
-    kind = judged.run.config.job.model.kind
-    name = _MODELS.get(kind, kind)
+    name = judged.run.config.job.model.title
     return name if judged.run.members == 1 else f"{name} ensemble of {judged.run.members}"
 
 
