@@ -49,7 +49,7 @@ def test_a_classifiers_run_answers_as_it_did(old):
     with open(old / "waveforms-run" / "predictions.csv", newline="") as file:
         before = list(csv.DictReader(file))
     metrics = stored(old / "waveforms-run" / "metrics.json")
-    again = json.loads(json.dumps(evaluate(old / "waveforms-run", dataset=old / "waveforms-data")))
+    again = evaluate(old / "waveforms-run", dataset=old / "waveforms-data").tree()
     with open(old / "waveforms-run" / "predictions.csv", newline="") as file:
         after = list(csv.DictReader(file))
     assert [row["record_id"] for row in after] == [row["record_id"] for row in before]

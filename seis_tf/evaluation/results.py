@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 Interval = list[float]  # [low, high], 95 % over resampled events
 
@@ -18,6 +19,20 @@ class Result(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, protected_namespaces=())
+
+    @classmethod
+    def read(cls, tree: Mapping[str, Any]) -> Self:
+        """From the content of a run's file.
+
+        Raises:
+            ValueError: it is not what `evaluate` writes.
+        """
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as err:
+            first = err.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"metrics.json: {where}: {first['msg']}; run seis-tf evaluate RUN again") from err
 
     def tree(self) -> dict[str, Any]:
         """The JSON content."""

@@ -26,7 +26,7 @@ def what(metadata: Mapping[str, Any]) -> list[str]:
 
 def scores(metrics: Mapping[str, Any]) -> list[str]:
     """The main scores of the network and of the classical answers as a table."""
-    title, header, rows = summary(DartMetrics.model_validate(metrics))
+    title, header, rows = summary(DartMetrics.read(metrics))
     text = f"{title[0].upper()}{title[1:]}; 95 % intervals over events in brackets."
     return [f"{text} All numbers are in `metadata.json` beside this card.", table(header, rows)]
 

@@ -30,7 +30,7 @@ def what(metadata: Mapping[str, Any]) -> list[str]:
 
 def scores(metrics: Mapping[str, Any]) -> list[str]:
     """The scores of each split, and of the trivial predictors, as a table."""
-    found = WaveformMetrics.model_validate(metrics)
+    found = WaveformMetrics.read(metrics)
     rows = [[name, *(_with_interval(split, score) for score in _SCORES)] for name, split in found.splits.items()]
     rows += trivial_rows(found, _SCORES)
     text = "With 95 % intervals over events where there are some; test is of events that training never saw."

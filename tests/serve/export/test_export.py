@@ -460,19 +460,30 @@ def test_the_card_states_data_scores_and_limits(models):
 
 
 def test_the_card_has_the_trivial_predictors_scores():
-    scores = {"records": 20, "groups": 5, "accuracy": 0.95, "balanced_accuracy": 0.9, "macro_f1": 0.8, "log_loss": 0.3}
-    trivial = {"accuracy": 0.5, "balanced_accuracy": 1 / 3, "macro_f1": 0.25, "interval": [0.3, 0.35]}
-    metrics = {
-        "task": "waveforms",
-        "main": "test",
-        "splits": {"test": scores | {"ece": 0.05, "roc_auc": 0.97, "intervals": {"accuracy": [0.9, 0.99]}}},
-        "trivial": {"peak amplitude": {"about": "", "splits": {"test": trivial}}},
+    metrics = json.loads((Path(__file__).parents[2] / "fixtures/v0.1.0/waveforms-run/metrics.json").read_text())
+    scores = {
+        "accuracy": 0.95,
+        "balanced_accuracy": 0.9,
+        "macro_f1": 0.8,
+        "log_loss": 0.3,
+        "ece": 0.05,
+        "roc_auc": 0.97,
     }
+    metrics["splits"] = {"test": metrics["splits"]["test"] | scores | {"intervals": {"accuracy": [0.9, 0.99]}}}
+    trivial = {"accuracy": 0.5, "balanced_accuracy": 1 / 3, "macro_f1": 0.25, "interval": [0.3, 0.35]}
+    peak = metrics["trivial"]["peak amplitude"]
+    peak["splits"] = {"test": peak["splits"]["test"] | trivial}
+    metrics["trivial"] = {"peak amplitude": peak}
     rows = card_waveforms.scores(metrics)[-1].splitlines()[2:]
     assert rows == [
         "| test | 0.900 | 0.950 (0.900 to 0.990) | 0.800 | 0.970 | 0.300 | 0.050 |",
         "| peak amplitude (trivial) | 0.333 (0.300 to 0.350) | 0.500 | 0.250 |  |  |  |",
     ]
+    del metrics["splits"]["test"]["brier"]
+    with pytest.raises(
+        ValueError, match=r"metrics.json: splits.test.brier: Field required, .*seis-tf evaluate RUN again"
+    ):
+        card_waveforms.scores(metrics)
 
 
 def test_the_weights_of_a_network_are_those_that_were_trained(tmp_path, untrained_run, data):
