@@ -9,8 +9,6 @@ origin there is the tide alone, which four samples around a quarter hour give to
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 FINE_MIN = 2.0  # samples closer than this follow a tsunami; NDBC's event mode has 15 s and 1 min
@@ -64,10 +62,9 @@ def departures(
 
 def _cubic_weights(offset_min: np.ndarray) -> np.ndarray:
     """Lagrange's weights at 0 for values at four times, [.., 4]."""
-    weights = np.ones_like(offset_min)
-    for k, other in itertools.permutations(range(4), 2):
-        weights[:, k] *= -offset_min[:, other] / (offset_min[:, k] - offset_min[:, other])
-    return weights
+    here = np.eye(4, dtype=bool)
+    apart = offset_min[..., :, None] - offset_min[..., None, :]
+    return np.prod(np.where(here, 1.0, -offset_min[..., None, :] / np.where(here, 1.0, apart)), axis=-1)
 
 
 def noise_m(time_min: np.ndarray, level_m: np.ndarray) -> float:
@@ -112,11 +109,11 @@ def _standing_out(
     Two side by side must pass three times the limits: two faults that are three samples apart make the two good ones
     between look like that, and so does the sharpest wave in a value a minute.
     """
-    metres, spread = departures(time, level)
-    beside = np.nan_to_num(np.abs(metres / spread))
-    known = np.isfinite(metres)
-    for width, factor, places in ((1, 1.0, [_AROUND]), (2, 3.0, [(-2, -1, 2, 3), (-3, -2, 1, 2)])):
-        parts = [departures(time, level, place) for place in places]
+    single = departures(time, level)
+    beside = np.nan_to_num(np.abs(single[0] / single[1]))
+    known = np.isfinite(single[0])
+    for width, factor, places in ((1, 1.0, []), (2, 3.0, [(-2, -1, 2, 3), (-3, -2, 1, 2)])):
+        parts = [departures(time, level, place) for place in places] or [single]
         count = len(time) - width + 1
         if count < 1:
             continue
@@ -184,49 +181,54 @@ def steps(time_min: np.ndarray, level_m: np.ndarray, smallest_m: float, noise_fa
         larger one's sides are left out.
     """
     gaps, jumps = np.diff(time_min), np.abs(np.diff(level_m))
+    largest = np.argsort(-jumps)[: 4 * _MOST]
+    largest = largest[jumps[largest] >= smallest_m / 2]
+    fine = gaps[largest] <= FINE_MIN
+    coarse = ~fine & (gaps[largest] <= COARSE_MIN) & (time_min[largest + 1] < 0)
+    metres, left = np.full(len(largest), np.nan), np.full(len(largest), np.nan)
+    for kind, which in (("fine", fine), ("coarse", coarse)):
+        metres[which], left[which] = _steps_at(time_min, level_m, largest[which] + 1, kind)
+    side = np.where(fine, _SIDE_MIN["fine"], _SIDE_MIN["coarse"])
+    large = (np.abs(metres) > np.maximum(smallest_m, noise_factor * left)) & (jumps[largest] > np.abs(metres) / 2)
     found: list[tuple[int, float]] = []
-    for at in np.argsort(-jumps)[: 4 * _MOST]:
-        if jumps[at] < smallest_m / 2 or len(found) == _MOST_STEPS:
-            break
-        kind = "fine" if gaps[at] <= FINE_MIN else "coarse"
-        if kind == "coarse" and (gaps[at] > COARSE_MIN or time_min[at + 1] >= 0):
-            continue
-        step = _step_at(time_min, level_m, int(at) + 1, kind)
-        if step is None:
-            continue
-        metres, left = step
-        apart = all(abs(time_min[at] - time_min[other]) > _SIDE_MIN[kind] for other, _ in found)
-        if abs(metres) > max(smallest_m, noise_factor * left) and jumps[at] > abs(metres) / 2 and apart:
-            found.append((int(at) + 1, metres))
-    return found
+    for k in np.flatnonzero(large):
+        at = largest[k]
+        if all(abs(time_min[at] - time_min[other]) > side[k] for other, _ in found):
+            found.append((int(at) + 1, float(metres[k])))
+    return found[:_MOST_STEPS]
 
 
-def _step_at(time: np.ndarray, level: np.ndarray, first: int, kind: str) -> tuple[float, float] | None:
-    """The step before sample `first`, and the standard deviation of what is left; None where a side is too short."""
+def _steps_at(time: np.ndarray, level: np.ndarray, first: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """The steps before samples `first` [candidate], and the standard deviations of what is left, all fitted at once.
+
+    Both are NaN where a side is too short.
+    """
     side, longest = _SIDE_MIN[kind], FINE_MIN if kind == "fine" else COARSE_MIN
-    usable = (time >= time[first] - side - longest) & (time <= time[first] + side)
+    metres, left = np.full(len(first), np.nan), np.full(len(first), np.nan)
+    # The samples from `low` to before `high` are near, and no longer gap lies between them.
+    pieces = np.concatenate([[0], np.flatnonzero(np.diff(time) > longest) + 1, [len(time)]])
+    piece = np.searchsorted(pieces, first, side="right")
+    low = np.maximum(np.searchsorted(time, time[first] - side - longest), pieces[piece - 1])
+    high = np.minimum(np.searchsorted(time, time[first] + side, side="right"), pieces[piece])
     if kind == "coarse":
-        usable &= time < 0
-    near = np.flatnonzero(usable)
-    breaks = np.flatnonzero(np.diff(time[near]) > longest)
-    here = int(np.searchsorted(near, first))
-    low = max([b + 1 for b in breaks if b + 1 <= here - 1], default=0)
-    high = min([b + 1 for b in breaks if b + 1 > here], default=len(near))
-    near, here = near[low:high], here - low
-    before, after = here, len(near) - here
-    if kind == "coarse":
-        if before < 5 or after < 2:
-            return None
-    elif (
-        min(before, after) < 6 or time[near[-1]] - time[first] < 0.8 * side or time[first] - time[near[0]] < 0.4 * side
-    ):
-        return None
-    scaled = (time[near] - time[first]) / side
-    terms = np.stack([np.ones_like(scaled), scaled, scaled**2, scaled**3, np.arange(len(near)) >= here], axis=1)
-    depth = np.median(level[near])
-    fit = np.linalg.lstsq(terms, level[near] - depth, rcond=None)[0]
-    rest = level[near] - depth - terms @ fit
-    free = len(near) - terms.shape[1]
-    if free < 2:
-        return None
-    return float(fit[-1]), max(_MIN_NOISE_M, float(np.sqrt(np.sum(rest**2) / free)))
+        high = np.minimum(high, np.searchsorted(time, 0))
+        long = (first - low >= 5) & (high - first >= 2)
+    else:
+        long = (np.minimum(first - low, high - first) >= 6) & (time[high - 1] - time[first] >= 0.8 * side)
+        long &= time[first] - time[low] >= 0.4 * side
+    if not long.any():
+        return metres, left
+    first, low, high = first[long], low[long], high[long]
+    near = low[:, None] + np.arange((high - low).max())
+    inside = near < high[:, None]
+    near = near.clip(max=len(time) - 1)
+    scaled = (time[near] - time[first, None]) / side
+    cubic = [np.ones_like(scaled), scaled, scaled**2, scaled**3]
+    terms = np.stack([*cubic, near >= first[:, None]], axis=2) * inside[..., None]
+    values = ((level[near] - level[first, None]) * inside)[..., None]
+    q, r = np.linalg.qr(terms)
+    fit = np.linalg.solve(r, q.mT @ values)
+    squares = np.sum((values - terms @ fit) ** 2, axis=(1, 2))
+    metres[long] = fit[:, -1, 0]
+    left[long] = np.maximum(_MIN_NOISE_M, np.sqrt(squares / (high - low - terms.shape[2])))
+    return metres, left

@@ -55,4 +55,4 @@ def _load_mat(path: str | Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     missing = [key for key in keys if key not in content]
     if missing:
         raise ValueError(f"{path}: expected arrays {list(keys)}, received {sorted(content)}")
-    return content
+    return {key: np.asarray(content[key]) for key in keys}

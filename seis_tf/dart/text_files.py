@@ -102,7 +102,7 @@ def _check_tide(path: Path, time: np.ndarray, level: np.ndarray) -> None:
     middle = np.nanmedian(level)
     far = np.flatnonzero(np.abs(level - middle) > MAX_TIDE_M)
     if far.size:
-        when = datetime.fromtimestamp(time[far[0]], UTC)
+        when = datetime.fromtimestamp(float(time[far[0]]), UTC)
         expected = f"water column within {MAX_TIDE_M:g} m of its median {middle:.3f} m"
         received = f"{level[far[0]]:.3f} m at {when:%Y-%m-%dT%H:%M:%SZ} and {far.size - 1} more like it"
         raise ValueError(f"{path}: expected {expected}, received {received}")

@@ -136,6 +136,23 @@ def test_a_step_is_found_where_it_is(minute, size):
     assert spikes(time, level, *SPIKE) == {}
 
 
+@pytest.mark.parametrize(("minute", "first", "last"), [(-600, -780, -480), (-60, -240, -15), (15.5, 3.5, 25.5)])
+def test_a_step_is_that_of_least_squares_by_numpy(minute, first, last):
+    """A cubic and a step over two hours (ten minutes) and one gap before it and as long after it, fitted alone.
+
+    A gap is 60 min at most in quarter hours and 2 min in finer samples; the coarse side ends at the origin.
+    """
+    time, level = record(seed=3)
+    level = np.where(time >= minute, level + 0.4, level)
+    near = (time >= first) & (time <= last)
+    t = time[near] - minute
+    terms = np.stack([t**0, t, t**2, t**3, t >= 0], axis=1)
+    depth = level[near].mean()
+    expected = np.linalg.lstsq(terms, level[near] - depth, rcond=None)[0][-1]
+    [(at, metres)] = steps(time, level, *STEP)
+    assert time[at] == minute and metres == pytest.approx(expected, abs=1e-9)
+
+
 def test_a_step_in_the_last_ten_minutes_is_not_judged():
     time, level = record()
     level = np.where(time >= 38.5, level + 0.3, level)
