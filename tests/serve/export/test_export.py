@@ -481,7 +481,7 @@ def test_the_card_has_the_trivial_predictors_scores():
     ]
     del metrics["splits"]["test"]["brier"]
     with pytest.raises(
-        ValueError, match=r"metrics.json: splits.test.brier: Field required, .*seis-tf evaluate RUN again"
+        ValueError, match=r"metrics.json: splits.test.brier: Field required; run seis-tf evaluate RUN again"
     ):
         card_waveforms.scores(metrics)
 
