@@ -1,11 +1,12 @@
 """KerasTuner's three tuners over the MLP's search space: simulated labquakes -> shards -> `tf.data` -> searches.
 
-    python examples/keras_tuner_search.py FOLDER
+    python examples/keras_tuner_search.py [FOLDER]
 
-FOLDER must be new. `tensorboard --logdir FOLDER/logs` shows the trials on its HParams page.
+FOLDER must be new; by default it is a temporary one. `tensorboard --logdir FOLDER/logs` shows the trials (HParams page).
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import keras
@@ -18,7 +19,7 @@ from seis_tf.tuning.hypermodels import MlpHyperModel
 from seis_tf.waveforms.prepare import prepare_waveforms
 from seis_tf.waveforms.training_data import classification
 
-work = Path(sys.argv[1])
+work = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="seis_tf-"))
 records = write_labquakes(work / "records", LabquakeSettings(), count=150, seed=0)
 prepare_waveforms(records, work / "data", WaveformJob())
 train = classification(work / "data", "train", batch_size=32, shuffle=True)
