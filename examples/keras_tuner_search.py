@@ -2,7 +2,7 @@
 
     python examples/keras_tuner_search.py [FOLDER]
 
-FOLDER must be new; by default it is a temporary one. `tensorboard --logdir FOLDER/logs` shows the trials (HParams page).
+FOLDER must be new; by default it is a temporary one. `tensorboard --logdir FOLDER/logs` shows the trials (HParams).
 """
 
 import sys
