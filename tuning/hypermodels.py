@@ -178,7 +178,7 @@ class NetworkHyperModel(kt.HyperModel):
         if "epochs" in given and "training.epochs" in self.space:
             raise _fatal("epochs", "training.epochs", given["epochs"])
         weighted = "class_weight" in given or "sample_weight" in given
-        weights = None if weighted else self._class_weights(settings.class_weights)
+        weights = None if weighted else self.weights_of_classes(settings.class_weights)
         self._set_batches(given, settings.batch_size)
         self._set_pairs(given, weights)
         given.setdefault("epochs", settings.epochs)
@@ -197,14 +197,14 @@ class NetworkHyperModel(kt.HyperModel):
         """The loss, the same as a weighted metric without the L2 term, and the task's metrics."""
         raise NotImplementedError
 
-    def _pair(self, record: dict[str, tf.Tensor]) -> tuple[Any, tf.Tensor]:
+    def pair(self, record: dict[str, tf.Tensor]) -> tuple[Any, tf.Tensor]:
         """Inputs and targets of records as they are on disk."""
         raise NotImplementedError
 
     def _prepare_loss(self, fixed: list[str]) -> None:
         """Sees to it that the loss can be computed with what is known; `fixed` are the names in `base`."""
 
-    def _class_weights(self, kind: str) -> np.ndarray | None:
+    def weights_of_classes(self, kind: str) -> np.ndarray | None:
         """Weights [class] that give each class of the train split the same total."""
         if kind == "none" or not self.info.class_names:
             return None
@@ -254,17 +254,18 @@ class NetworkHyperModel(kt.HyperModel):
     def _set_pairs(self, given: dict[str, Any], weights: np.ndarray | None) -> None:
         """Pairs of inputs and targets, with the weights of their classes."""
         if isinstance(given["x"], tf.data.Dataset):
-            given["x"] = self._pairs(given["x"], weights)
+            given["x"] = self.pairs(given["x"], weights)
         elif weights is not None and "y" in given:
             given["sample_weight"] = weights[np.asarray(given["y"])]
         valid = given.get("validation_data")
         if isinstance(valid, tf.data.Dataset):
-            given["validation_data"] = self._pairs(valid, weights)
+            given["validation_data"] = self.pairs(valid, weights)
         elif isinstance(valid, tuple | list) and len(valid) == 2 and weights is not None:
             given["validation_data"] = (*valid, weights[np.asarray(valid[1])])
 
-    def _pairs(self, data: tf.data.Dataset, weights: np.ndarray | None) -> tf.data.Dataset:
-        return keras_data.weighted_pairs(data, self.features, self._pair, weights)
+    def pairs(self, data: tf.data.Dataset, weights: np.ndarray | None) -> tf.data.Dataset:
+        """Inputs, targets and perhaps weights of a data set of records or of pairs."""
+        return keras_data.weighted_pairs(data, self.features, self.pair, weights)
 
 
 class _ClassifierHyperModel(NetworkHyperModel):
@@ -280,7 +281,7 @@ class _ClassifierHyperModel(NetworkHyperModel):
         metric = keras.metrics.SparseCategoricalCrossentropy(name="loss_without_l2")
         return keras.losses.SparseCategoricalCrossentropy(name="cross_entropy"), metric, metrics
 
-    def _pair(self, record):
+    def pair(self, record):
         return standardiser(self.info)(record["spectrogram"]), record["label"]
 
 
@@ -315,7 +316,7 @@ class _SlipHyperModel(NetworkHyperModel):
             metric = keras.metrics.MeanMetricWrapper(loss, name="loss_without_l2")
         return loss, metric, [keras.metrics.MeanSquaredError(name="mse")]
 
-    def _pair(self, record):
+    def pair(self, record):
         *inputs, target = (record[name] for name in self.features)
         return tuple(inputs) if len(inputs) > 1 else inputs[0], target
 

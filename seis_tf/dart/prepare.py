@@ -76,11 +76,12 @@ def prepare_dart(
     """Makes a data set of simulated earthquakes, of the prototype's files, or of raw buoy files with known slip.
 
     Args:
-        source: see `dart_sources.list_events`.
+        source: see `event_sources.list_events`.
         out: the data set's folder; an unfinished one of the same job is completed.
         job: window, buoys in order, detiding, Green's functions, split.
-        progress: told the events done and the events in all.
-        note: told what was taken from an earlier run, what of it was tried again, and what of raw records was masked.
+        progress: called with the events done and the events in all.
+        note: called with what was taken from an earlier run, what of it was tried again, and what of raw records was
+            masked.
 
     Raises:
         ValueError: the source is not what the job expects, or more events than `max_rejected` are bad.

@@ -2,8 +2,8 @@
 
 A window's first sample is one step after the origin, and its last step takes samples up to half a step after its end:
 buoys sample at whole minutes of the clock, so of an earthquake at second 40 the last minute's sample comes 20 s later.
-A sample that does not exist is masked: never interpolated over a
-gap, never taken for calm. A mask is True where there is a sample, and the level is 0 where there is none.
+A sample that does not exist is masked: gaps are not interpolated. A mask is True where there is a sample, and the level
+is 0 where there is none.
 """
 
 from __future__ import annotations

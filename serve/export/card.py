@@ -41,7 +41,7 @@ def model_card(metadata: Mapping[str, Any], check: Mapping[str, Any], parts: Car
         f"# {metadata['name']}, version {metadata['version']}",
         *parts.what(metadata),
         "## Data",
-        *_data(metadata),
+        *data_section(metadata),
         "## Scores",
         *_scores(metadata["metrics"], parts),
         "## Calibration",
@@ -57,7 +57,8 @@ def model_card(metadata: Mapping[str, Any], check: Mapping[str, Any], parts: Car
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _data(metadata: Mapping[str, Any]) -> list[str]:
+def data_section(metadata: Mapping[str, Any]) -> list[str]:
+    """The data set that the model was trained on (or, of imported weights, is judged on), with counts of each split."""
     data = metadata["dataset"]
     classes = metadata.get("class_names", [])
     text = f"Data set {data['name']}, fingerprint {data['fingerprint'][:16]}."

@@ -150,12 +150,12 @@ def test_a_run_of_imported_weights(tmp_path, tiny_dart):
     expected = np.array([slow_network(weights, row) for row in level])
     np.testing.assert_allclose(run.predict([level])[0], expected, atol=1e-5 * expected.max())
     assert run.config.imported.startswith("weights.npz, SHA-256 ")
-    from seis_tf.serve.export.card import _data
+    from seis_tf.serve.export.card import data_section
     from seis_tf.serve.export.export import metrics_of
 
     assert metrics_of(run)["last_epoch"]["val_loss"] == run.history[0][0]["val_loss"]
     data = {"name": "d", "fingerprint": "0" * 64, "simulated": True, "grouped": True, "splits": {}}
-    assert "imported: weights.npz, SHA-256" in _data({"dataset": data, "imported": run.config.imported})[0]
+    assert "imported: weights.npz, SHA-256" in data_section({"dataset": data, "imported": run.config.imported})[0]
     assert run.history[0][0]["epoch"] == 0 and run.history[0][0]["val_loss"] > 0
     with pytest.raises(ValueError, match="expected an empty folder, received a run"):
         import_run(tmp_path / "weights.npz", tiny_dart, tmp_path / "run")

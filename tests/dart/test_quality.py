@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from seis_tf.dart.buoy_files import GaugeRecord, parse_origin, read_dart_text
 from seis_tf.dart.quality import check_record, depth_m
 from seis_tf.dart.unit_sources import load_greens, packaged_depths_m
 from seis_tf.dart.windows import event_from_records
-from seis_tf.dataset.dataset_info import DatasetInfo
+from seis_tf.dataset.shards import load_dataset
 from seis_tf.settings.data import DartJob, DartRecordSettings, QualitySettings
 
 ORIGIN = parse_origin("2031-01-01T00:00:00Z")
@@ -197,9 +198,8 @@ def test_data_sets_of_before_have_no_quality_control_and_new_ones_do():
     assert found.window_m[9, 0] > 7 and found.masked == found.notes == ()
     job = DartJob().model_dump(mode="json")
     assert DartJob.model_validate(job).record.quality is not None
-    del job["record"]["quality"]
-    old = DatasetInfo._job_is_complete({"task": "dart", "job": job})
-    assert old["job"]["record"]["quality"] is None
+    old = load_dataset(Path(__file__).parents[1] / "fixtures" / "v0.1.0" / "dart-data")
+    assert old.job["record"]["quality"] is None
 
 
 @pytest.mark.parametrize(

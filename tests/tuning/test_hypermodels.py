@@ -54,7 +54,7 @@ def values(kind: str, **changes) -> kt.HyperParameters:
 def arrays(kind: str, folder: Path, split: str) -> tuple:
     """Inputs and targets of a split."""
     hypermodel = CLASSES[kind](folder)
-    (pair,) = pipeline.records(folder, split, hypermodel.features, 1000).map(hypermodel._pair)
+    (pair,) = pipeline.records(folder, split, hypermodel.features, 1000).map(hypermodel.pair)
     return keras.tree.map_structure(np.asarray, pair)
 
 
@@ -240,7 +240,7 @@ def test_kerastuner_searches_each_of_them(kind, folders, tmp_path, capsys):
     assert hypermodel.job(best).training.learning_rate == best.get("training.learning_rate")
     score = tuner.oracle.get_best_trials()[0].score
     scores = tuner.get_best_models()[0].evaluate(
-        hypermodel._pairs(valid, hypermodel._class_weights(hypermodel.job(best).training.class_weights)),
+        hypermodel.pairs(valid, hypermodel.weights_of_classes(hypermodel.job(best).training.class_weights)),
         verbose=0,
         return_dict=True,
     )

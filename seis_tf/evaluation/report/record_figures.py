@@ -207,7 +207,7 @@ def _stacked(
 ) -> tuple[Figure, dict[str, Axes]]:
     """Panels below each other at fixed places: a gallery has many, and finding places by trial doubles the time.
 
-    Bars at the bottom get room above them for the labels of the time axis.
+    Bars at the bottom get space above them for the labels of the time axis.
     """
     room_in = {name: 0.55 if name == "bars" else gap_in for name in heights_in}
     foot_in = 0.28 if "bars" in heights_in else 0.5

@@ -151,7 +151,7 @@ def band_text(rows: tuple[int, int], frequencies: np.ndarray) -> str:
 
 
 def _thresholds(feature: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> DecisionTreeClassifier:
-    """A tree on one number, with room for each class to have an interval, and the classes given equal weight."""
+    """A tree on one number, with leaves enough for an interval of each class; classes have equal weight."""
     leaves = max(2 * len(class_names) - 1, 2)
     tree = DecisionTreeClassifier(
         max_leaf_nodes=leaves, min_samples_leaf=_SMALLEST_LEAF, class_weight="balanced", random_state=0
