@@ -87,7 +87,7 @@ def assign(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
 
 def _load_torch(path: Path) -> Any:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as err:
         raise ValueError(
             f"{path}: expected torch to be installed or an .npz, received neither; where torch is, "
