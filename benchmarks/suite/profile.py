@@ -49,10 +49,10 @@ def preparing(work: Path, count: int) -> dict[str, Any]:
     ready = ours(work, count, processes=1)
     stages = {
         "list the files, choose splits": ("seis_tf.waveforms.prepare", ("sources.list_records", "_split_records")),
-        "read, cut, detrend, measure": ("seis_tf.waveforms.prepare", ("waveforms.load_batch",)),
+        "read, cut, detrend, measure": ("seis_tf.waveforms.prepare", ("loading.load_batch",)),
         "transform": ("seis_tf.waveforms.prepare", ("spectrograms",)),
         "encode as Examples": ("seis_tf.waveforms.prepare", ("examples.encode_batch",)),
-        "checksum and write": ("seis_tf.dataset.writer", ("tfrecords.Writer.write_all",)),
+        "checksum and write": ("seis_tf.dataset.shard_writer", ("tfrecords.Writer.write_all",)),
         "wait for the disk (fsync)": ("os", ("fsync",)),
     }
     ready.before()
