@@ -17,6 +17,7 @@ import numpy as np
 
 from seis_tf.dart.buoy_files import parse_origin, read_record
 from seis_tf.dart.event_arrays import load_arrays, read_json
+from seis_tf.dart.event_file import EVENT_FILE, read_event_file
 from seis_tf.dart.prototype_files import read_prototype_series, read_prototype_slip
 from seis_tf.dart.unit_sources import GreensFunctions, magnitude
 from seis_tf.dart.windows import DartEvent, check_slip, check_window, event_from_records, window_from_record
@@ -69,7 +70,7 @@ def list_events(source: str | Path, job: DartJob, greens: GreensFunctions) -> li
         refs = _list_arrays(source, job, greens)
     elif slip_files := sorted(path for path in source.rglob("*.mat") if _SLIP_FILE.fullmatch(path.name)):
         refs = [EventRef(path, "prototype", f"fq{_SLIP_FILE.fullmatch(path.name)[1]}") for path in slip_files]
-    elif described := sorted(source.glob("event.json")) or sorted(source.glob("*/event.json")):
+    elif described := sorted(source.glob(EVENT_FILE)) or sorted(source.glob(f"*/{EVENT_FILE}")):
         refs = [EventRef(path.parent, "raw", str(read_json(path).get("run", path.parent.name))) for path in described]
     elif (source / "records.npz").is_file():
         raise ValueError(f"{source}: expected names.json beside records.npz, received arrays that are not named")
@@ -213,14 +214,14 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _load_raw(ref: EventRef, job: DartJob, greens: GreensFunctions) -> DartEvent:
-    about = read_json(ref.path / "event.json")
+    about = read_event_file(ref.path / EVENT_FILE)
     origin = parse_origin(about["origin_time"]) if "origin_time" in about else None
     files = sorted(path for path in ref.path.iterdir() if path.is_file() and path.suffix != ".json")
     records = [record for path in files for record in read_record(path)]
     event = event_from_records(ref.event_id, records, job.record, greens, origin)
     weights = None
     if "weights_m" in about:
-        slip = _slip(ref.path / "event.json", about["weights_m"])
+        slip = _slip(ref.path / EVENT_FILE, about["weights_m"])
         check_names(f"{ref.event_id}: sources", greens.source_names, list(slip))
         weights = np.array(list(slip.values()))
     mw = about.get("mw", None if weights is None else magnitude(weights, greens.area_m2))

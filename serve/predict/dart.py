@@ -11,7 +11,7 @@ import numpy as np
 
 from seis_tf.dart import enough
 from seis_tf.dart.buoy_files import parse_origin, read_records
-from seis_tf.dart.event_arrays import read_json
+from seis_tf.dart.event_file import EVENT_FILE, read_event_file
 from seis_tf.dart.unit_sources import GreensFunctions, load_greens
 from seis_tf.dart.windows import DartEvent, check_levels, event_from_records, outside_region
 from seis_tf.files import write_atomically
@@ -19,7 +19,6 @@ from seis_tf.names import check_names
 from seis_tf.serve.export.dart_graph import GREENS_FILE
 from seis_tf.serve.predict.exported import Answer, Exported
 from seis_tf.serve.predict.paths import list_files
-from seis_tf.serve.predict.uploads import EVENT_FILE
 from seis_tf.settings.data import DartRecordSettings
 from seis_tf.settings.training import AnswerSettings
 
@@ -235,7 +234,7 @@ def _events(files: list[Path], about: Event) -> Iterator[tuple[str, list[Path], 
     folders: dict[Path, dict[str, Any]] = {file.parent: {} for file in files}
     for folder in folders:
         if (folder / EVENT_FILE).is_file():
-            folders[folder] = read_json(folder / EVENT_FILE)
+            folders[folder] = read_event_file(folder / EVENT_FILE)
     for folder, known in folders.items():
         paths = [file for file in files if file.parent == folder and file.name != EVENT_FILE]
         if known and paths:

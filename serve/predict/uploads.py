@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from seis_tf.dart.buoy_files import parse_origin, read_records
-from seis_tf.dart.event_arrays import read_json
+from seis_tf.dart.event_file import EVENT_FILE, read_event_file
 from seis_tf.dart.unit_sources import load_greens
 from seis_tf.dart.windows import DartEvent, event_from_records
 from seis_tf.settings.data import DartRecordSettings, RecordSettings
 from seis_tf.waveforms import loading
 from seis_tf.waveforms.source_record import SourceRecord
-
-EVENT_FILE = "event.json"
 
 
 def read_waveform(path: Path, settings: RecordSettings, rate_hz: float) -> loading.Waveforms:
@@ -49,7 +46,7 @@ def read_event(
         ValueError: none of the files can be used; says why. Of several files, those that can't be used are left out and
             listed in the event with their reasons.
     """
-    known = next((_known(path) for path in paths if path.name == EVENT_FILE), {})
+    known = next((read_event_file(path) for path in paths if path.name == EVENT_FILE), {})
     origin_time = origin_time or known.get("origin_time", "")
     origin = parse_origin(origin_time) if origin_time else None
     records, unreadable = read_records(path for path in paths if path.name != EVENT_FILE)
@@ -68,15 +65,3 @@ def _without(text: str, folders: set[str]) -> str:
     for folder in folders:
         text = text.replace(folder, "")
     return text
-
-
-def _known(path: Path) -> dict[str, Any]:
-    """The content of an `event.json`, its origin time and epicentre checked."""
-    known = read_json(path)
-    origin, epicentre = known.get("origin_time", ""), known.get("epicentre_lonlat", [0.0, 0.0])
-    if not isinstance(origin, str):
-        raise ValueError(f"{path}: origin_time: expected text, received {str(origin)[:50]!r}")
-    numbers = isinstance(epicentre, list) and [type(value) in (int, float) for value in epicentre]
-    if numbers != [True, True]:
-        raise ValueError(f"{path}: epicentre_lonlat: expected two numbers, received {str(epicentre)[:50]!r}")
-    return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -411,6 +412,21 @@ def test_named_buoys_in_another_order_or_of_another_set_get_no_answer(dart):
     with pytest.raises(Exception, match="buoy_names: expected"):
         dart.ask("masked_named", **inputs, buoy_names=names[:, :2])
     assert dart.metadata["buoy_names"] == list(BUOYS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("origin_time", 1516699900, "event.json: origin_time: expected text, received '1516699900'"),
+        ("epicentre_lonlat", ["a", 2], "event.json: epicentre_lonlat: expected two numbers"),
+    ],
+)
+def test_an_event_file_with_a_value_that_can_not_be_is_refused(dart, events, tmp_path, key, value, message):
+    folder = shutil.copytree(next((events / "raw").iterdir()), tmp_path / "event")
+    about = json.loads((folder / "event.json").read_text())
+    (folder / "event.json").write_text(json.dumps(about | {key: value}))
+    with pytest.raises(ValueError, match=message):
+        predict(dart, folder)
 
 
 def test_one_bad_file_never_refuses_the_good_ones(dart, events, tmp_path):
