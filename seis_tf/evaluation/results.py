@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from seis_tf.settings.base import first_error
+
+if TYPE_CHECKING:
+    from seis_tf.dataset.dataset_info import DatasetInfo
+    from seis_tf.runs import Run
 
 Interval = list[float]  # [low, high], 95 % over resampled events
 
@@ -30,9 +37,7 @@ class Result(BaseModel):
         try:
             return cls.model_validate(tree)
         except ValidationError as err:
-            first = err.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"metrics.json: {where}: {first['msg']}; run seis-tf evaluate RUN again") from err
+            raise ValueError(f"metrics.json: {first_error(err)}; run seis-tf evaluate RUN again") from err
 
     def tree(self) -> dict[str, Any]:
         """The JSON content."""
@@ -54,6 +59,41 @@ class StudyResult(Result):
         """Kind of the network, such as "mlp"."""
         job: dict[str, Any] = getattr(self, "job")  # noqa: B009
         return job["model"]["kind"]
+
+
+class RunMetrics(Result):
+    """How the metrics of every task begin: what was judged, on what.
+
+    Attributes:
+        task: name of the task.
+        model: kind of the network.
+        parameters: trained numbers of one network.
+        members: networks of the ensemble.
+        dataset: folder of the data set that was judged.
+        fingerprint: of that data set.
+        simulated: whether its records were made by a program.
+    """
+
+    task: str
+    model: str
+    parameters: int
+    members: int
+    dataset: str = ""  # absent from the metadata of an export
+    fingerprint: str
+    simulated: bool
+
+
+def judged_on(run: Run, dataset: Path, info: DatasetInfo) -> dict[str, Any]:
+    """The fields of `RunMetrics` for a run and the data set that it is judged by."""
+    return {
+        "task": info.task,
+        "model": run.config.job.model.kind,
+        "parameters": run.parameters,
+        "members": run.members,
+        "dataset": str(dataset),
+        "fingerprint": info.fingerprint,
+        "simulated": info.simulated,
+    }
 
 
 class Metrics(Protocol):

@@ -101,6 +101,8 @@ def first_error(err: ValidationError) -> str:
         if isinstance(inner, ValidationError):  # of settings inside these whose class depends on their kind
             return f"{where}.{first_error(inner)}"
         return ": ".join(filter(None, (where, str(inner))))
+    if first["type"] == "missing":  # what was received is all that stands beside it
+        return f"{where}: {first['msg']}"
     return f"{where}: {first['msg']}, received {first['input']!r}"
 
 

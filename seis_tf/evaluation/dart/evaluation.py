@@ -31,6 +31,7 @@ from seis_tf.evaluation.dart.scores import THRESHOLD_M, WaveErrors
 from seis_tf.evaluation.dart.uncertainty_fit import uncertainty_of
 from seis_tf.evaluation.dart.windows import Windows
 from seis_tf.evaluation.report.page import write_report
+from seis_tf.evaluation.results import judged_on
 from seis_tf.files import as_csv, write_atomically, write_json
 from seis_tf.runs import Run, load_run
 
@@ -110,13 +111,7 @@ def metrics_of(judged: JudgedDart, threshold_m: float = THRESHOLD_M, draws: int 
     windows = judged.windows.rows(main)
     seconds = judged.methods.seconds(windows.level_m, windows.mask)
     return DartMetrics(
-        task="dart",
-        model=judged.run.config.job.model.kind,
-        parameters=judged.run.parameters,
-        members=judged.run.members,
-        dataset=str(judged.dataset),
-        fingerprint=judged.info.fingerprint,
-        simulated=judged.info.simulated,
+        **judged_on(judged.run, judged.dataset, judged.info),
         seen=judged.seen,
         main=judged.main,
         window_min=true.window_min,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from seis_tf.evaluation.results import Interval, Result, Spread
+from seis_tf.evaluation.results import Interval, Result, RunMetrics, Spread
 
 
 class PeakScores(Result):
@@ -254,17 +254,10 @@ class UncertaintyMetrics(Result):
         return valid, test
 
 
-class DartMetrics(Result):
-    """All numbers of one evaluation.
+class DartMetrics(RunMetrics):
+    """All numbers of one evaluation, after those of `RunMetrics`.
 
     Attributes:
-        task: "dart".
-        model: kind of the network.
-        parameters: trained numbers of one network.
-        members: networks of the ensemble.
-        dataset: folder of the data set that was judged.
-        fingerprint: of that data set.
-        simulated: whether its records were made by a program.
         seen: events of another data set that are also among the training events; None where not known.
         main: the part that counts, "test" or "all".
         window_min: end of what was recorded.
@@ -284,12 +277,6 @@ class DartMetrics(Result):
     """
 
     task: Literal["dart"]
-    model: str
-    parameters: int
-    members: int
-    dataset: str = ""  # absent from the metadata of an export
-    fingerprint: str
-    simulated: bool
     seen: int | None = None
     main: str
     window_min: int

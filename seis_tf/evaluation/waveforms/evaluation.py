@@ -16,6 +16,7 @@ from seis_tf.dataset import shards, tables
 from seis_tf.dataset.dataset_info import SPLITS, DatasetInfo, check_filled
 from seis_tf.evaluation.report.page import write_report
 from seis_tf.evaluation.report.record_figures import scales_of
+from seis_tf.evaluation.results import judged_on
 from seis_tf.evaluation.stats import scores
 from seis_tf.evaluation.stats.classification import ProbabilityScores, SplitScores, all_scores
 from seis_tf.evaluation.waveforms import trivial
@@ -98,13 +99,7 @@ def metrics_of(judged: Judged, draws: int = 1000, recall: float = RECALL, calibr
         calibration: what the temperature was fitted on, in words.
     """
     return WaveformMetrics(
-        task="waveforms",
-        model=judged.run.config.job.model.kind,
-        parameters=judged.run.parameters,
-        members=judged.run.members,
-        dataset=str(judged.dataset),
-        fingerprint=judged.info.fingerprint,
-        simulated=judged.info.simulated,
+        **judged_on(judged.run, judged.dataset, judged.info),
         grouped=judged.info.grouped,
         seen_groups=judged.seen_groups,
         class_names=list(judged.info.class_names),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from seis_tf.evaluation.results import Interval, Result
+from seis_tf.evaluation.results import Interval, Result, RunMetrics
 from seis_tf.evaluation.stats.classification import SplitScores
 
 
@@ -51,17 +51,10 @@ class TrivialScores(Result):
     splits: dict[str, TrivialSplit]
 
 
-class WaveformMetrics(Result):
-    """All numbers of one evaluation.
+class WaveformMetrics(RunMetrics):
+    """All numbers of one evaluation, after those of `RunMetrics`.
 
     Attributes:
-        task: "waveforms".
-        model: kind of the network.
-        parameters: trained numbers of one network.
-        members: networks of the ensemble.
-        dataset: folder of the data set that was judged.
-        fingerprint: of that data set.
-        simulated: whether its records were made by a program.
         grouped: whether its records carry event ids.
         seen_groups: events of another data set that are also among the training events; None where not known.
         class_names: in the order of the labels.
@@ -74,12 +67,6 @@ class WaveformMetrics(Result):
     """
 
     task: Literal["waveforms"]
-    model: str
-    parameters: int
-    members: int
-    dataset: str = ""  # absent from the metadata of an export
-    fingerprint: str
-    simulated: bool
     grouped: bool = True
     seen_groups: int | None = None
     class_names: list[str]
