@@ -16,8 +16,7 @@ from seis_tf.evaluation.report.page import (
     Report,
     Section,
     Table,
-    simulated_notice,
-    ungrouped_notice,
+    notices_of,
     write_report,
 )
 from seis_tf.evaluation.report.units import count
@@ -56,7 +55,7 @@ def plot_dataset(dataset: Path | str, out: Path | str, *, per_class: int = 3) ->
         asked="What do the records look like that a model is to learn from?",
         answer=EXAMPLES[info.task].contents(info),
         sections=[*EXAMPLES[info.task].sections(info, records, per_class), _counts_section(info)],
-        notices=[simulated_notice()] * info.simulated + [ungrouped_notice()] * (not info.grouped),
+        notices=notices_of(info.simulated, info.grouped),
     )
     out.mkdir(parents=True, exist_ok=True)
     write_report(out, page)

@@ -21,7 +21,7 @@ from seis_tf.evaluation.dart.sections import (
     time_text,
 )
 from seis_tf.evaluation.dart.uncertainty_section import uncertainty_section
-from seis_tf.evaluation.report.page import KeyNumber, Picture, Report, Section, Table, simulated_notice
+from seis_tf.evaluation.report.page import KeyNumber, Picture, Report, Section, Table, notices_of
 from seis_tf.evaluation.report.sections import PARTS, loss_picture
 from seis_tf.evaluation.report.units import count, listed, percent
 from seis_tf.evaluation.stats.intervals import Intervals
@@ -118,7 +118,7 @@ def _key_numbers(metrics: DartMetrics) -> list[KeyNumber]:
 
 
 def _notices(judged: JudgedDart) -> list[str]:
-    notices = [simulated_notice()] * judged.info.simulated
+    notices = notices_of(judged.info.simulated)
     if judged.from_slip:
         notices.append(
             "No waves in the data: truth is what the true slip makes by the very Green's functions of the inversion, "

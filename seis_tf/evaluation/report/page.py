@@ -160,6 +160,11 @@ def ungrouped_notice() -> str:
     )
 
 
+def notices_of(simulated: bool, grouped: bool = True) -> list[str]:
+    """What a report says first of the records it stands on."""
+    return [simulated_notice()] * simulated + [ungrouped_notice()] * (not grouped)
+
+
 def _pictures(report: Report) -> list[Picture]:
     return [picture for section in report.sections for picture in section.pictures]
 

@@ -16,9 +16,7 @@ from seis_tf.evaluation.report.page import (
     Report,
     Section,
     Table,
-    simulated_notice,
-    ungrouped_notice,
-    write_report,
+    notices_of,
 )
 from seis_tf.evaluation.report.units import count, p_value
 from seis_tf.evaluation.results import Result, StudyResult
@@ -27,10 +25,11 @@ from seis_tf.evaluation.studies import figures, fitting
 from seis_tf.evaluation.studies.comparison import Answered, answers_of, compare_pair
 from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES, is_clear
 from seis_tf.evaluation.studies.comparison_result import Pair
-from seis_tf.evaluation.studies.fitting import Progress, Trial
+from seis_tf.evaluation.studies.fitting import Progress
+from seis_tf.evaluation.studies.writing import write_study
 from seis_tf.evaluation.study import Variant
 from seis_tf.evaluation.tasks import evaluation_of
-from seis_tf.files import rows_as_csv, write_atomically, write_json
+from seis_tf.files import rows_as_csv
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 
@@ -169,12 +168,9 @@ def ablation(
         fold_seed=fold_seed,
         variants=described,
     )
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     rows = [{"variant": name} | row for name, answered in answers.items() for row in answered.rows]
-    write_atomically(out / "ablation.csv", rows_as_csv(rows).encode())
-    write_report(out, _report(result, Path(dataset).resolve().name))
-    write_json(out / "ablation.json", result.tree())
+    report = _report(result, Path(dataset).resolve().name)
+    write_study(Path(out), "ablation", result, report, {"ablation.csv": rows_as_csv(rows)})
     return result
 
 
@@ -183,9 +179,7 @@ def _fit(
 ) -> tuple[Answered, VariantScores]:
     job = variant.job(base)
     records = evaluation_of(job.model).changed(table, variant.data)
-    first = job.training.seed
-    trials = [Trial(n, seed, fold) for n, fold in enumerate(folds) for seed in range(first, first + seeds)]
-    fits, seconds = fitting.fit_trials(job, records, trials, progress)
+    fits, seconds = fitting.fit_trials(job, records, fitting.trials_of(job, folds, seeds), progress)
     answered = answers_of(job, records, fits, len(folds), seeds)
     means = answered.by_fold.mean(axis=1)
     return answered, VariantScores(
@@ -229,7 +223,7 @@ def _report(result: Ablation, dataset: str) -> Report:
         asked="What is each choice worth?",
         answer=_answer(result),
         key_numbers=[KeyNumber(f"{base.mean:.3f}", f"{score}, as given", f"± {base.std:.3f} over folds")],
-        notices=[simulated_notice()] * result.simulated + [ungrouped_notice()] * (not result.grouped),
+        notices=notices_of(result.simulated, result.grouped),
         sections=[
             Section("One change at a time", [], [], [picture]),
             Section("In numbers", [], [Table(header, rows, "Mean ± standard deviation over folds", strong=[0])]),

@@ -13,16 +13,16 @@ import numpy as np
 from seis_tf import tasks
 from seis_tf.dataset.shards import SPLITS
 from seis_tf.dataset.tables import Table
-from seis_tf.evaluation.report.page import write_report
 from seis_tf.evaluation.stats import cost, paired, scores
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds
 from seis_tf.evaluation.studies import fitting
 from seis_tf.evaluation.studies.comparison_report import report_of
 from seis_tf.evaluation.studies.comparison_result import ComparedModel, Comparison, Pair
-from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
+from seis_tf.evaluation.studies.fitting import Progress, Trained
+from seis_tf.evaluation.studies.writing import write_study
 from seis_tf.evaluation.study import Evaluation
 from seis_tf.evaluation.tasks import evaluation_of
-from seis_tf.files import rows_as_csv, write_atomically, write_json
+from seis_tf.files import rows_as_csv
 from seis_tf.settings.training import TrainJob
 
 
@@ -133,11 +133,9 @@ def _pairs(
 
 
 def _write(result: Comparison, rows_of: Mapping[str, list[dict[str, Any]]], dataset: Path, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     rows = [{"model": name} | row for name, rows in rows_of.items() for row in rows]
-    write_atomically(out / "scores.csv", rows_as_csv(rows).encode())
-    write_report(out, report_of(result, dataset.resolve().name))
-    write_json(out / "comparison.json", result.tree())
+    report = report_of(result, dataset.resolve().name)
+    write_study(out, "comparison", result, report, {"scores.csv": rows_as_csv(rows)})
 
 
 def compare_pair(
@@ -179,12 +177,7 @@ def compare_pair(
 def _fit_model(
     job: TrainJob, table: Table, folds: Sequence[Fold], seeds: int, progress: Progress
 ) -> tuple[Answered, ComparedModel]:
-    trials = [
-        Trial(number, seed, fold)
-        for number, fold in enumerate(folds)
-        for seed in range(job.training.seed, job.training.seed + seeds)
-    ]
-    fits, seconds = fitting.fit_trials(job, table, trials, progress)
+    fits, seconds = fitting.fit_trials(job, table, fitting.trials_of(job, folds, seeds), progress)
     answered = answers_of(job, table, fits, len(folds), seeds)
     names = [key for key in answered.rows[0] if key not in ("fold", "seed", "best_epoch")]
     model = tasks.build(job.model, table.info)

@@ -10,8 +10,7 @@ from seis_tf.evaluation.report.page import (
     Report,
     Section,
     Table,
-    simulated_notice,
-    ungrouped_notice,
+    notices_of,
 )
 from seis_tf.evaluation.report.units import count, listed, p_value
 from seis_tf.evaluation.studies import figures
@@ -52,7 +51,7 @@ def report_of(result: Comparison, dataset: str) -> Report:
             ),
             *(_pair_number(pair) for pair in result.pairs[:2]),
         ],
-        notices=[simulated_notice()] * result.simulated + [ungrouped_notice()] * (not result.grouped),
+        notices=notices_of(result.simulated, result.grouped),
         sections=sections,
     )
 

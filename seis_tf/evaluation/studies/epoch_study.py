@@ -19,16 +19,15 @@ from seis_tf.evaluation.report.page import (
     Report,
     Section,
     Table,
-    simulated_notice,
-    ungrouped_notice,
-    write_report,
+    notices_of,
 )
 from seis_tf.evaluation.results import StudyResult
 from seis_tf.evaluation.stats.folds import Fold
 from seis_tf.evaluation.studies import figures, fitting
 from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES
 from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
-from seis_tf.files import as_csv, write_atomically, write_json
+from seis_tf.evaluation.studies.writing import write_study
+from seis_tf.files import as_csv
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 from seis_tf.training.inputs import FitInputs, Member
@@ -136,13 +135,10 @@ def epoch_study(
         grouped=table.info.grouped,
         seconds=fitted.seconds,
     )
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     lines = [[row["epoch"], *(row[part] for part in SPLITS)] for row in rows]
     csv_text = as_csv(["epoch", *(f"{part}_loss" for part in SPLITS)], lines)
-    write_atomically(out / "epochs.csv", csv_text.encode())
-    write_report(out, _report(result, rows, Path(dataset).resolve().name))
-    write_json(out / "epochs.json", result.tree())
+    report = _report(result, rows, Path(dataset).resolve().name)
+    write_study(Path(out), "epochs", result, report, {"epochs.csv": csv_text})
     return result
 
 
@@ -193,7 +189,7 @@ def _report(result: EpochStudy, rows: list[dict[str, float]], dataset: str) -> R
             KeyNumber(f"{best:.3f}", f"{score} there, test"),
             KeyNumber(f"{last:.3f}", f"{score} at the end, test"),
         ],
-        notices=[simulated_notice()] * result.simulated + [ungrouped_notice()] * (not result.grouped),
+        notices=notices_of(result.simulated, result.grouped),
         sections=[
             Section(
                 "Three curves",

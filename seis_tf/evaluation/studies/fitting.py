@@ -112,6 +112,12 @@ def in_all(progress: Progress, number: int, count: int) -> Progress:
     return lambda done, total: progress(100 * number + 100 * done // max(total, 1), 100 * count)
 
 
+def trials_of(job: TrainJob, folds: Sequence[Fold], seeds: int) -> list[Trial]:
+    """A fit of each fold from each seed, `job.training.seed` on; fold by fold."""
+    first = job.training.seed
+    return [Trial(n, seed, fold) for n, fold in enumerate(folds) for seed in range(first, first + seeds)]
+
+
 def fit_trials(
     job: TrainJob, table: tables.Table, trials: Sequence[Trial], progress: Progress = lambda done, total: None
 ) -> tuple[list[Trained], Seconds]:

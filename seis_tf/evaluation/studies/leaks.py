@@ -26,9 +26,7 @@ from seis_tf.evaluation.report.page import (
     Report,
     Section,
     Table,
-    simulated_notice,
-    ungrouped_notice,
-    write_report,
+    notices_of,
 )
 from seis_tf.evaluation.report.units import count
 from seis_tf.evaluation.results import Interval, Result, StudyResult
@@ -36,8 +34,8 @@ from seis_tf.evaluation.stats import paired, scores
 from seis_tf.evaluation.stats.folds import Fold, grouped_folds, random_folds, torn_groups
 from seis_tf.evaluation.studies import fitting
 from seis_tf.evaluation.studies.comparison import answers_of
-from seis_tf.evaluation.studies.fitting import Progress, Trial
-from seis_tf.files import write_json
+from seis_tf.evaluation.studies.fitting import Progress
+from seis_tf.evaluation.studies.writing import write_study
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 
@@ -196,18 +194,13 @@ def leak_meter(
         duplicates=duplicates.pairs,
         torn_by_own_split=_torn_by_own_split(table, groups),
     )
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_report(out, _report(result, Path(dataset).resolve().name))
-    write_json(out / "leaks.json", result.tree())
+    write_study(Path(out), "leaks", result, _report(result, Path(dataset).resolve().name))
     return result
 
 
 def _answers(job, table: tables.Table, folds: Sequence[Fold], seeds: int, progress: Progress) -> np.ndarray:
     """Classes [seed, record], each record answered when it was a test record."""
-    first = job.training.seed
-    trials = [Trial(n, seed, fold) for n, fold in enumerate(folds) for seed in range(first, first + seeds)]
-    fits, _ = fitting.fit_trials(job, table, trials, progress)
+    fits, _ = fitting.fit_trials(job, table, fitting.trials_of(job, folds, seeds), progress)
     return answers_of(job, table, fits, len(folds), seeds).values
 
 
@@ -248,7 +241,7 @@ def _report(result: Leaks, dataset: str) -> Report:
             KeyNumber(f"{grouped.balanced_accuracy:.3f}", "balanced accuracy on new events"),
             KeyNumber(f"{len(result.duplicates):,}", "pairs of ids with the same samples"),
         ],
-        notices=[simulated_notice()] * result.simulated + [ungrouped_notice()] * (not result.grouped),
+        notices=notices_of(result.simulated, result.grouped),
         sections=[
             Section(
                 "Score by split", [], [Table(["folds", "balanced accuracy", "95 % interval", "torn"], rows)], [picture]

@@ -20,9 +20,7 @@ from seis_tf.evaluation.report.page import (
     Report,
     Section,
     Table,
-    simulated_notice,
-    ungrouped_notice,
-    write_report,
+    notices_of,
 )
 from seis_tf.evaluation.report.units import count
 from seis_tf.evaluation.results import Result, Spread, StudyResult
@@ -30,7 +28,8 @@ from seis_tf.evaluation.stats.folds import Fold, grouped_folds, nested_subset
 from seis_tf.evaluation.studies import figures, fitting
 from seis_tf.evaluation.studies.comparison_report import SCORE_NAMES
 from seis_tf.evaluation.studies.fitting import Progress, Trained, Trial
-from seis_tf.files import rows_as_csv, write_atomically, write_json
+from seis_tf.evaluation.studies.writing import write_study
+from seis_tf.files import rows_as_csv
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.training import TrainJob
 
@@ -177,11 +176,8 @@ def learning_curve(
         by=by,
         seconds=StudySeconds(fitting=seconds.fitting, setup=seconds.setup, fits=seconds.fits),
     )
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "learning_curve.csv", rows_as_csv(rows).encode())
-    write_report(out, _report(result, len(table), Path(dataset)))
-    write_json(out / "learning_curve.json", result.tree())
+    report = _report(result, len(table), Path(dataset))
+    write_study(Path(out), "learning_curve", result, report, {"learning_curve.csv": rows_as_csv(rows)})
     return result
 
 
@@ -314,7 +310,7 @@ def _report(result: LearningCurve, n_records: int, dataset: Path) -> Report:
             KeyNumber(_or_dash(last.std_seeds), "spread from the seed",
                       "one seed only" if last.std_seeds is None else ""),
         ],
-        notices=[simulated_notice()] * result.simulated + [ungrouped_notice()] * (not result.grouped),
+        notices=notices_of(result.simulated, result.grouped),
         sections=[
             Section("The curve", pictures=pictures),
             Section("In numbers", tables=[Table(header, rows, f"{name}, mean ± standard deviation over all fits")]),

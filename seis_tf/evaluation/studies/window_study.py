@@ -22,10 +22,11 @@ from seis_tf.evaluation.dart.metrics import DartMetrics, UncertaintyMetrics
 from seis_tf.evaluation.dart.scores import THRESHOLD_M
 from seis_tf.evaluation.dart.sections import RIVAL, number_text
 from seis_tf.evaluation.dart.uncertainty_section import window_tables
-from seis_tf.evaluation.report.page import Picture, Report, Section, Table, simulated_notice, write_report
+from seis_tf.evaluation.report.page import Picture, Report, Section, Table, notices_of
 from seis_tf.evaluation.report.units import listed
 from seis_tf.evaluation.results import Result
-from seis_tf.files import rows_as_csv, write_atomically, write_json
+from seis_tf.evaluation.studies.writing import write_study
+from seis_tf.files import rows_as_csv
 from seis_tf.settings.data import DartJob
 from seis_tf.settings.presets import preset_tree
 from seis_tf.settings.training import TrainJob
@@ -138,13 +139,12 @@ def window_study(
         say(f"{minutes} min: judging")
         found[minutes] = dart_evaluation.evaluate(run, threshold_m=threshold_m, draws=draws)
     rows = [row for minutes, metrics in found.items() for row in study_rows(minutes, metrics)]
-    write_atomically(out / "window_study.csv", _as_csv([row.tree() for row in rows]).encode())
     uncertainty = [row for minutes, metrics in found.items() for row in uncertainty_rows(minutes, metrics.uncertainty)]
+    tables = {"window_study.csv": _as_csv([row.tree() for row in rows])}
     if uncertainty:
-        write_atomically(out / "window_uncertainty.csv", _as_csv(uncertainty).encode())
-    write_report(out, study_report(rows, found))
+        tables["window_uncertainty.csv"] = _as_csv(uncertainty)
     study = WindowStudy(task="window study", rows=rows, uncertainty=uncertainty)
-    write_json(out / "metrics.json", study.tree())
+    write_study(out, "metrics", study, study_report(rows, found), tables)
     return study
 
 
@@ -240,7 +240,7 @@ def study_report(rows: Sequence[WindowRow], found: dict[int, DartMetrics]) -> Re
             f"{listed(first.buoys)}, and when is the network better than least squares?"
         ),
         answer=_answer(rows, windows),
-        notices=[simulated_notice()] * first.simulated,
+        notices=notices_of(first.simulated),
         sections=[
             Section("Error against window length", text, (), [Picture("windows", figure, "Test events.", "wide")]),
             Section("In numbers", ["Each window's own report is in window-MMM/run/report.html."], tables),

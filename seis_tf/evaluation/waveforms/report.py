@@ -11,8 +11,7 @@ from seis_tf.evaluation.report.page import (
     Report,
     Section,
     Table,
-    simulated_notice,
-    ungrouped_notice,
+    notices_of,
 )
 from seis_tf.evaluation.report.record_figures import Scales
 from seis_tf.evaluation.report.sections import PARTS, loss_picture
@@ -105,11 +104,7 @@ def _key_numbers(judged: Judged, main: SplitScores) -> list[KeyNumber]:
 
 
 def _notices(judged: Judged) -> list[str]:
-    notices = []
-    if judged.info.simulated:
-        notices.append(simulated_notice())
-    if not judged.info.grouped:
-        notices.append(ungrouped_notice())
+    notices = notices_of(judged.info.simulated, judged.info.grouped)
     if judged.seen_groups:
         notices.append(
             f"Seen before: {count(judged.seen_groups, 'event')} of this data set are also in the training data; "
