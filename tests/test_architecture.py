@@ -1,6 +1,6 @@
 """docs/architecture.md names functions and tables by their full names: all of them exist."""
 
-import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -17,16 +17,7 @@ def test_the_page_names_the_journey():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_of_the_page_exists(name):
-    parts = name.split(".")
-    for end in range(len(parts), 0, -1):
-        try:
-            found = importlib.import_module(".".join(parts[:end]))
-        except ModuleNotFoundError:
-            continue
-        for part in parts[end:]:
-            found = getattr(found, part)
-        return
-    raise AssertionError(name)
+    assert pkgutil.resolve_name(name) is not None
 
 
 @pytest.mark.parametrize("file", FILES)

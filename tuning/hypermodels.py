@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ _WITHOUT = {
 _REFUSED = (*_WITHOUT, "augment", "monitor")
 
 
-class NetworkHyperModel(kt.HyperModel):
+class NetworkHyperModel(kt.HyperModel, ABC):
     """What the hypermodels of all kinds of networks have in common.
 
     `search()` and `fit` take what `keras.Model.fit` takes, with arrays or `tf.data`. A `tf.data.Dataset` holds pairs
@@ -189,17 +190,17 @@ class NetworkHyperModel(kt.HyperModel):
         return model.fit(**given)
 
     @property
+    @abstractmethod
     def features(self) -> tuple[str, ...]:
         """Names for `dataset.pipeline.records`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _losses(self, job: TrainJob) -> tuple[Any, keras.metrics.Metric, list[keras.metrics.Metric]]:
         """The loss, the same as a weighted metric without the L2 term, and the task's metrics."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pair(self, record: dict[str, tf.Tensor]) -> tuple[Any, tf.Tensor]:
         """Inputs and targets of records as they are on disk."""
-        raise NotImplementedError
 
     def _prepare_loss(self, fixed: list[str]) -> None:
         """Sees to it that the loss can be computed with what is known; `fixed` are the names in `base`."""

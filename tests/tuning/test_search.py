@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seis_tf.dart.prepare import prepare_dart
-from seis_tf.dart.unit_sources import load_greens
 from seis_tf.settings.base import load_settings
-from seis_tf.settings.data import DartJob
 from seis_tf.settings.networks import network_settings
 from seis_tf.settings.presets import preset_tree
-from seis_tf.settings.simulation import FakequakeSettings
 from seis_tf.settings.training import TrainJob
-from seis_tf.synthetic import fakequake_files, fakequakes
 from seis_tf.training import stack
 from seis_tf.training.progress import Progress
 from seis_tf.tuning import oracles, report, results, search, spaces, trials
@@ -31,16 +26,6 @@ SMALL = {
     "training.batch_size": 32,
     "training.loss.wave_weight": "default",
 }
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("search")
-    greens = load_greens()
-    quakes = fakequakes.simulate(FakequakeSettings(), greens, 120, 0)
-    fakequake_files.write_fakequakes(folder / "quakes", quakes, greens)
-    prepare_dart(folder / "quakes", folder / "data", DartJob.model_validate({"record": {"window_min": 15}}))
-    return folder / "data"
 
 
 @pytest.fixture

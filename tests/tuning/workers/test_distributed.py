@@ -16,26 +16,11 @@ import pytest
 from keras_tuner.src import protos
 from keras_tuner.src.engine.trial import Trial
 
-from seis_tf.dart.prepare import prepare_dart
-from seis_tf.dart.unit_sources import load_greens
-from seis_tf.settings.data import DartJob
-from seis_tf.settings.simulation import FakequakeSettings
-from seis_tf.synthetic import fakequake_files, fakequakes
 from seis_tf.tuning import oracles, search
 from seis_tf.tuning.settings import SearchSettings
 from seis_tf.tuning.workers import distributed, worker
 
 SETTINGS = SearchSettings(model="slip_mlp", trials=6, epochs=3, objective="val_mse", together=1)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("distributed")
-    greens = load_greens()
-    quakes = fakequakes.simulate(FakequakeSettings(), greens, 120, 0)
-    fakequake_files.write_fakequakes(folder / "quakes", quakes, greens)
-    prepare_dart(folder / "quakes", folder / "data", DartJob.model_validate({"record": {"window_min": 15}}))
-    return folder / "data"
 
 
 @pytest.fixture
