@@ -17,7 +17,7 @@ from seis_tf.dart.unit_sources import load_greens
 from seis_tf.evaluation.dart import evaluation as dart_evaluation
 from seis_tf.evaluation.dart.metrics import DartMetrics
 from seis_tf.evaluation.results import Result
-from seis_tf.evaluation.studies import ablation, comparison, epoch_study, leaks, learning_curve
+from seis_tf.evaluation.studies import ablation, comparison, epoch_study, leaks, learning_curve, writing
 from seis_tf.evaluation.studies.comparison_result import Comparison
 from seis_tf.evaluation.study import Variant
 from seis_tf.evaluation.summary import summary
@@ -44,7 +44,7 @@ def written(tiny_waveforms, untrained_run, tmp_path_factory) -> Path:
     """A folder with one JSON file of each kind."""
     out = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:  # drawing takes longest
-        for module in (evaluation, dart_evaluation, comparison, learning_curve, ablation, epoch_study, leaks):
+        for module in (evaluation, dart_evaluation, writing):
             patch.setattr(module, "write_report", lambda folder, report: None)
         write_all(tiny_waveforms, untrained_run, out)
     return out
